@@ -1,0 +1,78 @@
+"""One SQLite file, opened so that what was committed survives a power cut.
+
+Every node keeps its state in one database, opened by one connection and committed
+once a turn. What is demanded here and asserted after opening:
+
+- a library without the WAL-reset bug (fixed in 3.51.3), which apsw ships;
+- WAL with synchronous=FULL: a commit returns after its fsync;
+- an exclusive lock for as long as the file is open: a second opener is refused, so
+  two processes can never serve the same books. The lock dies with its process.
+
+An I/O error is fatal by design: the caller lets `apsw.Error` end the process, and
+recovery is the next start. Nothing is retried on a connection that failed.
+
+Source: sqlite.org/wal.html, sqlite.org/pragma.html#pragma_synchronous.
+"""
+
+from pathlib import Path
+
+import apsw
+
+_LIBRARY_MIN = 3051003
+
+
+class DatabaseUnusable(Exception):
+    """The file cannot be used; the message says which, why and what to do."""
+
+
+def open_database(path: Path, schema: str, version: int) -> apsw.Connection:
+    """Open (and the first time make) the database at ``path``, ready to commit durably.
+
+    ``schema`` is run once, in one transaction, on a file that is new; ``version`` is
+    kept in it (user_version) and must match ever after. Raises `DatabaseUnusable`.
+    """
+    if apsw.sqlitelibversion() < _LIBRARY_MIN:
+        raise DatabaseUnusable(
+            f"SQLite {apsw.sqlite_lib_version()} can lose commits (WAL-reset bug); install apsw 3.51.3 or newer"
+        )
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        connection = apsw.Connection(str(path), statementcachesize=200)
+        _demand_durability(connection)
+        _prepare_schema(connection, path, schema, version)
+    except apsw.BusyError as error:
+        raise DatabaseUnusable(f"{path} is in use by another process; stop that one first") from error
+    except apsw.NotADBError as error:
+        raise DatabaseUnusable(f"{path} is not a database: restore it from a copy or move it away") from error
+    except (apsw.Error, OSError) as error:
+        raise DatabaseUnusable(f"cannot open the database {path}: {error}") from error
+    return connection
+
+
+def _demand_durability(connection: apsw.Connection) -> None:
+    connection.pragma("locking_mode", "EXCLUSIVE")
+    connection.pragma("journal_mode", "WAL")
+    connection.pragma("synchronous", "FULL")
+    connection.pragma("foreign_keys", True)
+    connection.pragma("trusted_schema", False)
+    connection.pragma("wal_autocheckpoint", 4000)
+    connection.pragma("journal_size_limit", 64 * 1024 * 1024)
+    found = connection.pragma("journal_mode"), connection.pragma("synchronous")
+    if found != ("wal", 2):
+        raise DatabaseUnusable(
+            f"{connection.filename} gives journal mode and synchronous {found}, not ('wal', 2)"
+        )
+
+
+def _prepare_schema(connection: apsw.Connection, path: Path, schema: str, version: int) -> None:
+    # The first write takes the exclusive lock, so a second opener fails here and not later.
+    connection.execute("BEGIN EXCLUSIVE")
+    found = connection.pragma("user_version")
+    if found == 0:
+        connection.execute(schema)
+        connection.pragma("user_version", version)
+    connection.execute("COMMIT")
+    if found not in (0, version):
+        raise DatabaseUnusable(
+            f"{path} has schema version {found}, this program needs {version}; use the matching release"
+        )
