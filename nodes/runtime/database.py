@@ -18,7 +18,7 @@ from pathlib import Path
 
 import apsw
 
-_LIBRARY_MIN = 3051003
+_LIBRARY_MIN = (3, 51, 3)
 
 
 class DatabaseUnusable(Exception):
@@ -31,7 +31,7 @@ def open_database(path: Path, schema: str, version: int) -> apsw.Connection:
     ``schema`` is run once, in one transaction, on a file that is new; ``version`` is
     kept in it (user_version) and must match ever after. Raises `DatabaseUnusable`.
     """
-    if apsw.sqlitelibversion() < _LIBRARY_MIN:
+    if tuple(int(part) for part in apsw.sqlite_lib_version().split(".")) < _LIBRARY_MIN:
         raise DatabaseUnusable(
             f"SQLite {apsw.sqlite_lib_version()} can lose commits (WAL-reset bug); install apsw 3.51.3 or newer"
         )
