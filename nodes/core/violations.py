@@ -16,6 +16,7 @@ Violation = tuple[str, str]
 
 MEMO_MAX = 140
 
+_NOT_IN_ONE_LINE = frozenset({"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp"})
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _NIL = "00000000-0000-0000-0000-000000000000"
 
@@ -98,6 +99,6 @@ def _describe_memo(memo: str) -> str:
         return f"must have at most {MEMO_MAX} characters, has {len(memo)}"
     if memo.isascii() and memo.isprintable():
         return ""
-    if any(unicodedata.category(character)[0] == "C" for character in memo):
+    if any(unicodedata.category(character) in _NOT_IN_ONE_LINE for character in memo):
         return "must be one line of text without control characters"
     return ""

@@ -1,0 +1,1 @@
+"""The gateway node: coordinates two-phase commit between the banks. Start: ``python -m nodes.gateway --help``."""

@@ -261,10 +261,10 @@ class Contradiction(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     TRANSACTION_FIELD_NUMBER: _builtins.int
-    COMMIT_FIELD_NUMBER: _builtins.int
+    SAID_FIELD_NUMBER: _builtins.int
     RECORDED_FIELD_NUMBER: _builtins.int
-    commit: _builtins.bool
-    """What the gateway said."""
+    said: _builtins.str
+    """What the gateway said: "commit", "abort", "prepare with another body"."""
     recorded: _builtins.str
     """What is recorded here: "nothing", "committed", "aborted", "held by epoch 7"."""
     @_builtins.property
@@ -273,12 +273,12 @@ class Contradiction(_message.Message):
         self,
         *,
         transaction: Global___TransactionKey | None = ...,
-        commit: _builtins.bool = ...,
+        said: _builtins.str = ...,
         recorded: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["transaction", b"transaction"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["commit", b"commit", "recorded", b"recorded", "transaction", b"transaction"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["recorded", b"recorded", "said", b"said", "transaction", b"transaction"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,114 @@
+"""What a bank serves: the gateway's stream, balances, and what operators look at."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from interbank.v1 import bank_pb2 as pb
+from interbank.v1 import bank_pb2_grpc, payment_pb2
+
+from nodes.bank.conversions import write_entry, write_hold
+from nodes.bank.loop import BankLoop
+from nodes.bank.store import BankStore
+from nodes.core.ledger import Account
+from nodes.runtime.rpc import Context
+from nodes.runtime.turns import Inbox
+
+
+class BankService(bank_pb2_grpc.BankServiceServicer):
+    """The gateway's counterpart. ``streams`` counts the streams of the gateway that are open now."""
+
+    def __init__(self, bank: str, loop: BankLoop, store: BankStore) -> None:
+        self.streams = 0
+        self.connected = asyncio.Event()
+        self._bank = bank
+        self._loop = loop
+        self._store = store
+
+    async def Transact(
+        self, request_iterator: AsyncIterator[pb.TransactRequest], context: Context
+    ) -> AsyncIterator[pb.TransactResponse]:
+        """Feed the stream's messages to the loop; send back what each turn answers."""
+        answers: Inbox[pb.TransactResponse | None] = Inbox()
+        self._loop.open_stream(answers.put)
+        reading = asyncio.create_task(self._read(request_iterator, answers))
+        self._count_streams(+1)
+        try:
+            async for gathered in answers.batches():
+                merged = _merge(gathered)
+                if merged is not None:
+                    yield merged
+                if gathered[-1] is None:
+                    return
+        finally:
+            self._count_streams(-1)
+            reading.cancel()
+
+    async def _read(
+        self, requests: AsyncIterator[pb.TransactRequest], answers: Inbox[pb.TransactResponse | None]
+    ) -> None:
+        try:
+            async for request in requests:
+                self._loop.receive(request, answers.put)
+        finally:
+            answers.put(None)
+
+    def _count_streams(self, change: int) -> None:
+        self.streams += change
+        if self.streams:
+            self.connected.set()
+        else:
+            self.connected.clear()
+
+    async def GetBalances(self, request: pb.GetBalancesRequest, context: Context) -> pb.GetBalancesResponse:
+        """Show the account of a user, if there is one."""
+        account = self._loop.ledger.account(request.user)
+        if account is None or not account.is_customer:
+            return pb.GetBalancesResponse()
+        return pb.GetBalancesResponse(balances=[self._balance(account)])
+
+    def _balance(self, account: Account) -> payment_pb2.Balance:
+        return payment_pb2.Balance(
+            account=f"{account.name}@{self._bank}",
+            posted_minor=account.posted,
+            held_minor=account.held,
+            available_minor=account.available,
+            currency=account.currency,
+        )
+
+    async def GetTransactions(
+        self, request: pb.GetTransactionsRequest, context: Context
+    ) -> pb.GetTransactionsResponse:
+        """Show what the books say of a payment id."""
+        holds = [hold for hold in self._loop.ledger.holds.values() if hold.payment_id == request.payment_id]
+        entries = self._store.entries_of(request.payment_id)
+        return pb.GetTransactionsResponse(transactions=[*map(write_entry, entries), *map(write_hold, holds)])
+
+    async def GetTotals(self, request: pb.GetTotalsRequest, context: Context) -> pb.GetTotalsResponse:
+        """Add up the books, and check them against the journal."""
+        totals = [
+            pb.CurrencyTotals(
+                currency=currency,
+                customers_minor=sums.customers,
+                paid_in_minor=sums.paid_in,
+                held_minor=sums.held,
+                due_to_minor=sums.due_to,
+            )
+            for currency, sums in sorted(self._store.sum_accounts().items())
+        ]
+        faults = self._store.find_faults()
+        return pb.GetTotalsResponse(
+            bank=self._bank, totals=totals, in_doubt=len(self._loop.ledger.holds), faults=faults
+        )
+
+
+def _merge(answers: list[pb.TransactResponse | None]) -> pb.TransactResponse | None:
+    """Make one message of all that has gathered; None if there is nothing."""
+    merged = None
+    for answer in answers:
+        if merged is None:
+            merged = answer
+        elif answer is not None:
+            through = max(merged.through, answer.through)
+            merged.MergeFrom(answer)
+            merged.through = through
+    return merged

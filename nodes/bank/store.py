@@ -1,0 +1,223 @@
+"""A bank's books on disk: one SQLite file, written once a turn.
+
+    account   the sums of each account, kept so that they need not be folded
+    hold      what is promised to transactions in doubt; a row lives from vote to decision
+    journal   how each transaction ended, in order, never changed: the truth the rest folds from
+
+The database states the rules a second time: a customer's available balance below
+zero, or a change to the journal, is refused by SQL whatever the code above thinks.
+"""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from nodes.core.ledger import Account, Changes, Entry, Hold, paid_in_account
+from nodes.core.messages import Outcome, PaymentKey, Reason
+from nodes.runtime.database import open_database
+
+SCHEMA_VERSION = 1
+SCHEMA = """
+CREATE TABLE bank (
+    name TEXT NOT NULL
+) STRICT;
+CREATE TABLE account (
+    name TEXT PRIMARY KEY,
+    currency TEXT NOT NULL,
+    posted INTEGER NOT NULL,
+    held INTEGER NOT NULL CHECK (held >= 0),
+    incoming INTEGER NOT NULL CHECK (incoming >= 0),
+    CHECK (posted >= held OR name GLOB '@*')
+) STRICT, WITHOUT ROWID;
+CREATE TABLE hold (
+    payment_id BLOB NOT NULL CHECK (length(payment_id) = 16),
+    payer TEXT NOT NULL,
+    epoch INTEGER NOT NULL,
+    debit_account TEXT NOT NULL,
+    credit_account TEXT NOT NULL,
+    amount_minor INTEGER NOT NULL CHECK (amount_minor > 0),
+    currency TEXT NOT NULL,
+    at_us INTEGER NOT NULL,
+    PRIMARY KEY (payment_id, payer)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE journal (
+    sequence INTEGER PRIMARY KEY,
+    payment_id BLOB CHECK (length(payment_id) = 16),
+    payer TEXT NOT NULL,
+    epoch INTEGER NOT NULL,
+    outcome INTEGER NOT NULL CHECK (outcome IN (2, 3)),
+    reason INTEGER NOT NULL,
+    debit_account TEXT NOT NULL,
+    credit_account TEXT NOT NULL,
+    amount_minor INTEGER NOT NULL CHECK (amount_minor >= 0),
+    currency TEXT NOT NULL,
+    at_us INTEGER NOT NULL,
+    CHECK (outcome = 3 OR amount_minor > 0)
+) STRICT;
+CREATE UNIQUE INDEX journal_by_transaction ON journal (payment_id, payer, epoch);
+CREATE TRIGGER journal_is_append_only_1 BEFORE UPDATE ON journal
+BEGIN SELECT RAISE(ABORT, 'the journal is written once'); END;
+CREATE TRIGGER journal_is_append_only_2 BEFORE DELETE ON journal
+BEGIN SELECT RAISE(ABORT, 'the journal is written once'); END;
+"""
+
+_ENTRY = "payment_id, payer, epoch, outcome, reason, debit_account, credit_account, amount_minor, currency, at_us"
+
+
+class WrongBank(Exception):
+    """The database keeps the books of another bank."""
+
+
+class CurrencySums(NamedTuple):
+    """One currency's sums over the accounts, in minor units."""
+
+    customers: int
+    paid_in: int
+    held: int
+    due_to: dict[str, int]
+
+
+class BankStore:
+    """The one connection to a bank's database."""
+
+    def __init__(self, path: Path | str, bank: str) -> None:
+        self._connection = open_database(Path(path), SCHEMA, SCHEMA_VERSION)
+        self._execute = self._connection.execute
+        kept = self._execute("SELECT name FROM bank").fetchone()
+        if kept is None:
+            self._execute("INSERT INTO bank VALUES (?)", (bank,))
+        elif kept[0] != bank:
+            raise WrongBank(f"{path} keeps the books of {kept[0]}, not of {bank}: name the right --database")
+
+    def close(self) -> None:
+        """Close the file and give up its lock."""
+        self._connection.close()
+
+    # -- written ----------------------------------------------------------------
+
+    def write(self, changes: Changes) -> None:
+        """Make a turn durable, in one transaction. An error here must end the process."""
+        many = self._connection.executemany
+        self._execute("BEGIN IMMEDIATE")
+        if changes.released:
+            many("DELETE FROM hold WHERE payment_id = ? AND payer = ?", changes.released)
+        if changes.holds:
+            many("INSERT INTO hold VALUES (?, ?, ?, ?, ?, ?, ?, ?)", changes.holds)
+        if changes.entries:
+            many("INSERT INTO journal VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", changes.entries)
+        if changes.accounts:
+            many(
+                "INSERT INTO account (posted, held, incoming, currency, name) VALUES (?, ?, ?, ?, ?)"
+                " ON CONFLICT (name) DO UPDATE"
+                " SET posted = excluded.posted, held = excluded.held, incoming = excluded.incoming",
+                [(a.posted, a.held, a.incoming, a.currency, a.name) for a in changes.accounts],
+            )
+        self._execute("COMMIT")
+
+    def open_accounts(self, opening_minor: Mapping[str, int], currency: str, now_us: int) -> int:
+        """Open those of the accounts that are not there, each with its opening balance; return how many.
+
+        The money comes from outside: each opening is a journal entry against the paid-in account.
+        """
+        paid_in = paid_in_account(currency)
+        opened = 0
+        self._execute("BEGIN IMMEDIATE")
+        for user, amount_minor in opening_minor.items():
+            if self.find_account(user) is not None:
+                continue
+            opened += 1
+            self._add_to_account(user, currency, amount_minor)
+            if amount_minor:
+                self._add_to_account(paid_in, currency, -amount_minor)
+                self._execute(
+                    "INSERT INTO journal VALUES (NULL, NULL, ?, 0, ?, 0, ?, ?, ?, ?, ?)",
+                    (user, Outcome.COMMITTED, paid_in, user, amount_minor, currency, now_us),
+                )
+        self._execute("COMMIT")
+        return opened
+
+    def _add_to_account(self, name: str, currency: str, amount_minor: int) -> None:
+        self._execute(
+            "INSERT INTO account VALUES (?, ?, ?, 0, 0)"
+            " ON CONFLICT (name) DO UPDATE SET posted = posted + excluded.posted",
+            (name, currency, amount_minor),
+        )
+
+    # -- read -------------------------------------------------------------------
+
+    def find_account(self, name: str) -> Account | None:
+        """Return the account as it is on disk."""
+        row = self._execute(
+            "SELECT name, currency, posted, held, incoming FROM account WHERE name = ?", (name,)
+        ).fetchone()
+        return Account(*row) if row else None
+
+    def holds(self) -> list[Hold]:
+        """Return all holds, oldest first."""
+        return [Hold(*row) for row in self._execute("SELECT * FROM hold ORDER BY at_us")]
+
+    def find_entries(self, keys: Iterable[PaymentKey]) -> dict[PaymentKey, Entry]:
+        """Return the newest epoch's journal entry for each of the keys that has one."""
+        found = {}
+        query = "SELECT * FROM journal WHERE payment_id = ? AND payer = ? ORDER BY epoch DESC LIMIT 1"
+        for key in keys:
+            row = self._execute(query, key).fetchone()
+            if row:
+                found[key] = _entry(row)
+        return found
+
+    def entries_of(self, payment_id: bytes) -> list[Entry]:
+        """Return every journal entry of a payment id, whoever paid."""
+        rows = self._execute("SELECT * FROM journal WHERE payment_id = ? ORDER BY payer, epoch", (payment_id,))
+        return [_entry(row) for row in rows]
+
+    def count_customers(self) -> int:
+        """Return how many customers have an account."""
+        return int(self._execute("SELECT count(*) FROM account WHERE name NOT GLOB '@*'").get)
+
+    def sum_accounts(self) -> dict[str, CurrencySums]:
+        """Add up the accounts, by currency."""
+        sums: dict[str, CurrencySums] = {}
+        for name, currency, posted, held in self._execute("SELECT name, currency, posted, held FROM account"):
+            customers, paid_in, all_held, due_to = sums.get(currency) or CurrencySums(0, 0, 0, {})
+            if not name.startswith("@"):
+                customers, all_held = customers + posted, all_held + held
+            elif name == paid_in_account(currency):
+                paid_in -= posted
+            else:
+                due_to[name[1:].partition("/")[0]] = posted
+            sums[currency] = CurrencySums(customers, paid_in, all_held, due_to)
+        return sums
+
+    def find_faults(self) -> list[str]:
+        """Fold the journal and compare: one line for each account that differs. Reads everything."""
+        folded: dict[str, int] = {}
+        moves = "SELECT debit_account, credit_account, amount_minor FROM journal WHERE outcome = 2"
+        for debit, credit, amount_minor in self._execute(moves):
+            folded[debit] = folded.get(debit, 0) - amount_minor
+            folded[credit] = folded.get(credit, 0) + amount_minor
+        promised = self._fold_holds()
+        faults = []
+        for name, posted, held, incoming in self._execute("SELECT name, posted, held, incoming FROM account"):
+            wanted = (folded.pop(name, 0), *promised.pop(name, (0, 0)))
+            if (posted, held, incoming) != wanted:
+                faults.append(
+                    f"account {name} has posted, held, incoming {posted}, {held}, {incoming};"
+                    f" journal and holds give {wanted[0]}, {wanted[1]}, {wanted[2]}"
+                )
+        faults += [f"account {name} is gone; journal or holds name it" for name in {*folded, *promised}]
+        return faults
+
+    def _fold_holds(self) -> dict[str, tuple[int, int]]:
+        promised: dict[str, tuple[int, int]] = {}
+        for hold in self.holds():
+            held, incoming = promised.get(hold.debit_account, (0, 0))
+            promised[hold.debit_account] = held + hold.amount_minor, incoming
+            held, incoming = promised.get(hold.credit_account, (0, 0))
+            promised[hold.credit_account] = held, incoming + hold.amount_minor
+        return promised
+
+
+def _entry(row: tuple[Any, ...]) -> Entry:
+    _, payment_id, payer, epoch, outcome, reason, *moved = row
+    return Entry(payment_id, payer, epoch, Outcome(outcome), Reason(reason), *moved)

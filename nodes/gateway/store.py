@@ -1,0 +1,195 @@
+"""The gateway's state on disk: one SQLite file, written once a turn.
+
+epoch          counts the starts of the gateway; raised before it serves
+decision       how each payment ended, in order, written once: a second decision
+               on a payment is refused by the unique index, a change by a trigger
+tally          how many of each outcome, so that nobody counts rows
+bank           where each bank that has registered listens
+revoked_token  logins that were ended before they expired
+contradiction  records of gateway and banks that cannot both be true
+"""
+
+from collections.abc import Collection, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from nodes.core.messages import Contradiction, Decision, Outcome, Payment, PaymentKey, Reason
+from nodes.runtime.database import open_database
+
+SCHEMA_VERSION = 1
+SCHEMA = """
+CREATE TABLE epoch (
+    number INTEGER NOT NULL
+) STRICT;
+INSERT INTO epoch VALUES (0);
+CREATE TABLE decision (
+    sequence INTEGER PRIMARY KEY,
+    epoch INTEGER NOT NULL,
+    payment_id BLOB NOT NULL CHECK (length(payment_id) = 16),
+    payer TEXT NOT NULL,
+    payer_bank TEXT NOT NULL,
+    payee TEXT NOT NULL,
+    payee_bank TEXT NOT NULL,
+    amount_minor INTEGER NOT NULL CHECK (amount_minor > 0),
+    currency TEXT NOT NULL,
+    memo TEXT NOT NULL,
+    outcome INTEGER NOT NULL CHECK (outcome IN (2, 3)),
+    reason INTEGER NOT NULL,
+    created_at_us INTEGER NOT NULL,
+    decided_at_us INTEGER NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX decision_by_payment ON decision (payment_id, payer);
+CREATE INDEX decision_by_payer ON decision (payer, sequence);
+CREATE INDEX decision_by_payee ON decision (payee, sequence) WHERE outcome = 2;
+CREATE TRIGGER decision_is_written_once_1 BEFORE UPDATE ON decision
+BEGIN SELECT RAISE(ABORT, 'a decision is written once'); END;
+CREATE TRIGGER decision_is_written_once_2 BEFORE DELETE ON decision
+BEGIN SELECT RAISE(ABORT, 'a decision is written once'); END;
+CREATE TABLE tally (
+    committed INTEGER NOT NULL,
+    declined INTEGER NOT NULL
+) STRICT;
+INSERT INTO tally VALUES (0, 0);
+CREATE TABLE bank (
+    name TEXT PRIMARY KEY,
+    address TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE revoked_token (
+    token_id TEXT PRIMARY KEY,
+    expires_at REAL NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE contradiction (
+    sequence INTEGER PRIMARY KEY,
+    payment_id BLOB NOT NULL,
+    payer TEXT NOT NULL,
+    epoch INTEGER NOT NULL,
+    said TEXT NOT NULL,
+    recorded TEXT NOT NULL,
+    at_us INTEGER NOT NULL
+) STRICT;
+"""
+
+_PAID = "SELECT * FROM decision WHERE payer = ? AND sequence < ? ORDER BY sequence DESC LIMIT ?"
+_RECEIVED = (
+    "SELECT * FROM decision WHERE payee = ? AND outcome = 2 AND sequence < ? ORDER BY sequence DESC LIMIT ?"
+)
+
+
+class GatewayStore:
+    """The one connection to the gateway's database."""
+
+    def __init__(self, path: Path | str) -> None:
+        self._connection = open_database(Path(path), SCHEMA, SCHEMA_VERSION)
+        self._execute = self._connection.execute
+
+    def close(self) -> None:
+        """Close the file and give up its lock."""
+        self._connection.close()
+
+    # -- written ----------------------------------------------------------------
+
+    def begin_epoch(self) -> int:
+        """Raise the epoch, durably, and return it. Once a start, before serving."""
+        return self._number("UPDATE epoch SET number = number + 1 RETURNING number")
+
+    def write(
+        self, decisions: Collection[Decision], contradictions: Collection[Contradiction], now_us: int
+    ) -> None:
+        """Make a turn durable, in one transaction. An error here must end the process."""
+        many = self._connection.executemany
+        self._execute("BEGIN IMMEDIATE")
+        if decisions:
+            committed = sum(decision.outcome is Outcome.COMMITTED for decision in decisions)
+            many(
+                "INSERT INTO decision VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                [(sequence, epoch, *payment, *rest) for sequence, epoch, payment, *rest in decisions],
+            )
+            self._execute(
+                "UPDATE tally SET committed = committed + ?, declined = declined + ?",
+                (committed, len(decisions) - committed),
+            )
+        if contradictions:
+            many(
+                "INSERT INTO contradiction VALUES (NULL, ?, ?, ?, ?, ?, ?)",
+                [(*contradiction, now_us) for contradiction in contradictions],
+            )
+        self._execute("COMMIT")
+
+    def save_bank(self, name: str, address: str) -> None:
+        """Remember where a bank listens."""
+        self._execute(
+            "INSERT INTO bank VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET address = excluded.address",
+            (name, address),
+        )
+
+    def revoke_token(self, token_id: str, expires_at: float) -> None:
+        """Remember that a login is over; ``expires_at`` in seconds since 1970."""
+        self._execute("INSERT OR IGNORE INTO revoked_token VALUES (?, ?)", (token_id, expires_at))
+
+    # -- read -------------------------------------------------------------------
+
+    def last_sequence(self) -> int:
+        """Return the sequence of the newest decision, 0 if there is none."""
+        return self._number("SELECT coalesce(max(sequence), 0) FROM decision")
+
+    def tally(self) -> tuple[int, int]:
+        """Return how many payments are (committed, declined)."""
+        return self._number("SELECT committed FROM tally"), self._number("SELECT declined FROM tally")
+
+    def banks(self) -> dict[str, str]:
+        """Return the address of each bank that has registered."""
+        return dict(self._execute("SELECT name, address FROM bank ORDER BY name"))
+
+    def count_contradictions(self) -> int:
+        """Return how many contradictions have been recorded."""
+        return self._number("SELECT count(*) FROM contradiction")
+
+    def revoked_tokens(self, now: float) -> list[tuple[str, float]]:
+        """Forget revoked tokens that have expired by now; return the others."""
+        self._execute("DELETE FROM revoked_token WHERE expires_at <= ?", (now,))
+        rows: list[Any] = self._execute("SELECT token_id, expires_at FROM revoked_token").fetchall()
+        return rows
+
+    def find_decisions(self, keys: Iterable[PaymentKey]) -> dict[PaymentKey, Decision]:
+        """Return the decision of each of the keys that has one."""
+        found = {}
+        query = "SELECT * FROM decision WHERE payment_id = ? AND payer = ?"
+        for key in keys:
+            row = self._execute(query, key).fetchone()
+            if row:
+                found[key] = _decision(row)
+        return found
+
+    def decisions_of(self, payment_id: bytes) -> list[Decision]:
+        """Return the decisions under a payment id, one for each user who used it."""
+        rows = self._execute("SELECT * FROM decision WHERE payment_id = ?", (payment_id,))
+        return [_decision(row) for row in rows]
+
+    def decisions_since(self, sequence: int) -> Iterator[Decision]:
+        """Yield the decisions after ``sequence``, oldest first."""
+        for row in self._execute("SELECT * FROM decision WHERE sequence > ? ORDER BY sequence", (sequence,)):
+            yield _decision(row)
+
+    def history(self, user: str, before: int, limit: int) -> list[Decision]:
+        """Return up to ``limit`` decisions that concern ``user``, with sequences below ``before``, newest first.
+
+        Those are the user's own payments, whatever their outcome, and what others
+        paid in; another's declined attempt is not theirs to see.
+        """
+        bounds = user, before, limit
+        paid = self._execute(_PAID, bounds).fetchall()
+        received = self._execute(_RECEIVED, bounds).fetchall()
+        newest = sorted({row[0]: row for row in (*paid, *received)}.items(), reverse=True)
+        return [_decision(row) for _, row in newest[:limit]]
+
+    def _number(self, query: str) -> int:
+        [(number,)] = self._execute(query).fetchall()
+        assert isinstance(number, int)
+        return number
+
+
+def _decision(row: tuple[Any, ...]) -> Decision:
+    sequence, epoch, *payment, outcome, reason, created_at_us, decided_at_us = row
+    return Decision(
+        sequence, epoch, Payment(*payment), Outcome(outcome), Reason(reason), created_at_us, decided_at_us
+    )
