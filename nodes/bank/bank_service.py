@@ -108,7 +108,5 @@ def _merge(answers: list[pb.TransactResponse | None]) -> pb.TransactResponse | N
         if merged is None:
             merged = answer
         elif answer is not None:
-            through = max(merged.through, answer.through)
             merged.MergeFrom(answer)
-            merged.through = through
     return merged

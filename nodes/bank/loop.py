@@ -31,7 +31,7 @@ class Received(NamedTuple):
 
     prepares: list[Prepare]
     decides: list[Decide]
-    through: int
+    number: int
     reply: Reply
 
 
@@ -55,7 +55,7 @@ class BankLoop:
 
     def receive(self, request: pb.TransactRequest, reply: Reply) -> None:
         """Take a message of the gateway; ``reply`` gets the answer once it is durable."""
-        self._inbox.put(Received(read_prepares(request), read_decides(request.decides), request.through, reply))
+        self._inbox.put(Received(read_prepares(request), read_decides(request.decides), request.number, reply))
 
     def receive_decisions(self, decides: Iterable[pb.Decide]) -> None:
         """Take the answer to an inquiry."""
@@ -99,7 +99,7 @@ class BankLoop:
         for contradiction in contradictions:
             self._report(contradiction)
         return pb.TransactResponse(
-            votes=votes, through=item.through, contradictions=map(write_contradiction, contradictions)
+            votes=votes, done_number=item.number, contradictions=map(write_contradiction, contradictions)
         )
 
 

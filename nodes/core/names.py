@@ -31,6 +31,10 @@ _USER_NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}")
 _CLIENT_NAME = re.compile(r"[a-z][a-z0-9-]{0,31}")
 _CLUSTER_NAME = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
 _CLUSTER_NAME_MAX = 100
+_ADDRESS = re.compile(
+    r"([A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?|\[[0-9A-Fa-f:.]{2,45}\]):(?P<port>[0-9]{1,5})"
+)
+_PORT_MAX = 65535
 
 BANK_NAME_RULE = "2 to 16 of A-Z and 0-9, a letter first"
 USER_NAME_RULE = "1 to 32 of a-z, 0-9, _ and -, a letter first"
@@ -58,6 +62,12 @@ def split_account(text: str) -> tuple[str, str] | None:
     if is_user_name(user) and is_bank_name(bank):
         return user, bank
     return None
+
+
+def is_address(text: str) -> bool:
+    """Tell whether ``text`` is host:port (``localhost:50052``, ``[::1]:50052``) with a port of 1 to 65535."""
+    match = _ADDRESS.fullmatch(text)
+    return match is not None and 1 <= int(match["port"]) <= _PORT_MAX
 
 
 class PeerKind(Enum):

@@ -98,11 +98,11 @@ class TransactRequest(_message.Message):
     EPOCH_FIELD_NUMBER: _builtins.int
     PREPARES_FIELD_NUMBER: _builtins.int
     DECIDES_FIELD_NUMBER: _builtins.int
-    THROUGH_FIELD_NUMBER: _builtins.int
+    NUMBER_FIELD_NUMBER: _builtins.int
     epoch: _builtins.int
     """The gateway's epoch: that of every prepare in this message."""
-    through: _builtins.int
-    """Sequence of the newest decision sent up to here; echoed once all are durable."""
+    number: _builtins.int
+    """Counts the messages of this stream from 1."""
     @_builtins.property
     def prepares(self) -> _containers.RepeatedCompositeFieldContainer[Global___Prepare]: ...
     @_builtins.property
@@ -113,11 +113,11 @@ class TransactRequest(_message.Message):
         epoch: _builtins.int = ...,
         prepares: _abc.Iterable[Global___Prepare] | None = ...,
         decides: _abc.Iterable[Global___Decide] | None = ...,
-        through: _builtins.int = ...,
+        number: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["decides", b"decides", "epoch", b"epoch", "prepares", b"prepares", "through", b"through"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["decides", b"decides", "epoch", b"epoch", "number", b"number", "prepares", b"prepares"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -194,11 +194,11 @@ class TransactResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     VOTES_FIELD_NUMBER: _builtins.int
-    THROUGH_FIELD_NUMBER: _builtins.int
+    DONE_NUMBER_FIELD_NUMBER: _builtins.int
     IN_DOUBT_FIELD_NUMBER: _builtins.int
     CONTRADICTIONS_FIELD_NUMBER: _builtins.int
-    through: _builtins.int
-    """Every decision up to this sequence is durable here."""
+    done_number: _builtins.int
+    """Every message of the stream up to this number is carried out, and durable."""
     @_builtins.property
     def votes(self) -> _containers.RepeatedCompositeFieldContainer[Global___Vote]: ...
     @_builtins.property
@@ -213,13 +213,13 @@ class TransactResponse(_message.Message):
         self,
         *,
         votes: _abc.Iterable[Global___Vote] | None = ...,
-        through: _builtins.int = ...,
+        done_number: _builtins.int = ...,
         in_doubt: _abc.Iterable[Global___TransactionKey] | None = ...,
         contradictions: _abc.Iterable[Global___Contradiction] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["contradictions", b"contradictions", "in_doubt", b"in_doubt", "through", b"through", "votes", b"votes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["contradictions", b"contradictions", "done_number", b"done_number", "in_doubt", b"in_doubt", "votes", b"votes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,216 @@
+"""The gateway's one loop: gathered requests and votes in, durable decisions, then answers out.
+
+Everything that decides passes through here, one turn at a time; a turn is durable
+before any of its answers leaves (duties 1 to 4 of `nodes.core`). A payment is detached
+from the call that brought it: a caller that goes away stops nothing.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import NamedTuple, TypeVar
+
+from interbank.v1 import bank_pb2 as pb
+
+from nodes.core.coordinator import Answer, Coordinator, Effects
+from nodes.core.messages import (
+    Contradiction,
+    Decide,
+    Decision,
+    Payment,
+    PaymentKey,
+    TransactionKey,
+    Vote,
+)
+from nodes.gateway.bank_link import BankEvents, BankLink, Batch
+from nodes.gateway.conversions import read_keys, read_votes
+from nodes.gateway.store import GatewayStore
+from nodes.runtime.turns import Inbox, run_turns
+
+T = TypeVar("T")
+Caller = Callable[[Answer], None]
+
+
+class Begin(NamedTuple):
+    """A client asks for a payment."""
+
+    payment: Payment
+    caller: Caller
+
+
+class Voted(NamedTuple):
+    """A bank has answered prepares."""
+
+    bank: str
+    votes: list[Vote]
+    contradictions: list[Contradiction]
+
+
+class Connected(NamedTuple):
+    """A bank has opened its stream."""
+
+    bank: str
+    in_doubt: list[TransactionKey]
+
+
+class Disconnected(NamedTuple):
+    """A bank's stream is gone."""
+
+    bank: str
+
+
+class Inquiry(NamedTuple):
+    """A bank asks about what it holds in doubt."""
+
+    bank: str
+    transactions: list[TransactionKey]
+    caller: Callable[[list[Decide]], None]
+
+
+class DeadlineCame(NamedTuple):
+    """Some payment may have waited long enough."""
+
+
+Event = Begin | Voted | Connected | Disconnected | Inquiry | DeadlineCame
+
+
+class GatewayLoop:
+    """The coordinator, its store and the lines to the banks, driven in turns."""
+
+    def __init__(
+        self,
+        coordinator: Coordinator,
+        store: GatewayStore,
+        *,
+        record: Callable[[list[Decision]], None],
+        report: Callable[[Contradiction], None],
+    ) -> None:
+        self.coordinator = coordinator
+        self.links: dict[str, BankLink] = {}
+        self._store = store
+        self._record = record
+        self._report = report
+        self._inbox: Inbox[Event] = Inbox()
+        self._alarm: asyncio.TimerHandle | None = None
+
+    async def run(self) -> None:
+        """Take turns until cancelled. An exception means that the process must end at once."""
+        await run_turns(self._inbox, self.turn)
+
+    # -- what comes in ----------------------------------------------------------
+
+    async def pay(self, payment: Payment) -> Answer:
+        """Ask for a payment and wait for its answer."""
+        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self.begin(payment, _settle(future))
+        return await future
+
+    def begin(self, payment: Payment, caller: Caller) -> None:
+        """Ask for a payment; ``caller`` gets the answer once it is durable."""
+        self._inbox.put(Begin(payment, caller))
+
+    async def inquire(self, bank: str, transactions: list[TransactionKey]) -> list[Decide]:
+        """Answer what a bank asks about; what is under way is left out."""
+        future: asyncio.Future[list[Decide]] = asyncio.get_running_loop().create_future()
+        self._inbox.put(Inquiry(bank, transactions, _settle(future)))
+        return await future
+
+    def add_bank(self, link: BankLink) -> None:
+        """Serve payments of one more bank, from when it connects."""
+        self.links[link.name] = link
+        self.coordinator.connected.setdefault(link.name, False)
+
+    def bank_events(self) -> BankEvents:
+        """Where a `BankLink` reports to."""
+        return BankEvents(
+            connected=lambda bank, opening: self._inbox.put(Connected(bank, read_keys(opening.in_doubt))),
+            received=self._receive,
+            disconnected=lambda bank: self._inbox.put(Disconnected(bank)),
+        )
+
+    def _receive(self, bank: str, response: pb.TransactResponse) -> None:
+        if response.votes or response.contradictions:
+            contradictions = [_read_contradiction(bank, found) for found in response.contradictions]
+            self._inbox.put(Voted(bank, read_votes(response.votes), contradictions))
+
+    # -- a turn -----------------------------------------------------------------
+
+    def turn(self, events: list[Event]) -> None:
+        """Decide on all that has gathered, make it durable, then say so."""
+        now_us = time.time_ns() // 1000
+        coordinator = self.coordinator
+        coordinator.tell_time(time.monotonic_ns() // 1_000_000, now_us)
+        recorded = self._store.find_decisions(_keys(events))
+        answered: list[tuple[Inquiry, list[Decide]]] = []
+        contradictions: list[Contradiction] = []
+        for event in events:
+            match event:
+                case Begin(payment, caller):
+                    coordinator.begin(payment, caller, recorded.get((payment.payment_id, payment.payer)))
+                case Voted(bank, votes, found):
+                    contradictions += found
+                    for vote in votes:
+                        coordinator.count_vote(bank, vote)
+                case Inquiry(bank, transactions):
+                    answered.append((event, coordinator.answer_inquiry(bank, transactions, recorded)))
+                case Connected(bank, in_doubt):
+                    coordinator.connect(bank, in_doubt, recorded)
+                case Disconnected(bank):
+                    coordinator.disconnect(bank)
+        coordinator.expire()
+        effects = coordinator.take_effects()
+        decisions = list(effects.decisions.values())
+        contradictions += effects.contradictions
+        if decisions or contradictions:
+            self._store.write(decisions, contradictions, now_us)
+        self._speak(effects)
+        for inquiry, decides in answered:
+            inquiry.caller(decides)
+        self._record(decisions)
+        for contradiction in contradictions:
+            self._report(contradiction)
+        self._set_alarm()
+
+    def _speak(self, effects: Effects) -> None:
+        """Let out what rests on the turn, which is durable now."""
+        for bank in {*effects.prepares, *effects.decides}:
+            self.links[bank].send(Batch(effects.prepares.get(bank, []), effects.decides.get(bank, [])))
+        for caller, answer in effects.answers:
+            caller(answer)
+
+    def _set_alarm(self) -> None:
+        """Have a turn when the next deadline comes, even if nothing else does."""
+        deadline_ms = self.coordinator.next_deadline_ms()
+        if deadline_ms is None or self._alarm is not None:
+            return
+        wait_s = max(0.0, deadline_ms / 1000 - time.monotonic()) + 0.001
+        self._alarm = asyncio.get_running_loop().call_later(wait_s, self._ring)
+
+    def _ring(self) -> None:
+        self._alarm = None
+        self._inbox.put(DeadlineCame())
+
+
+def _keys(events: list[Event]) -> list[PaymentKey]:
+    """Collect what must be looked up before the turn."""
+    keys: list[PaymentKey] = []
+    for event in events:
+        match event:
+            case Begin(payment, _):
+                keys.append((payment.payment_id, payment.payer))
+            case Inquiry(_, transactions) | Connected(_, transactions):
+                keys += [(payment_id, payer) for payment_id, payer, _ in transactions]
+    return keys
+
+
+def _read_contradiction(bank: str, found: pb.Contradiction) -> Contradiction:
+    key = found.transaction
+    return Contradiction(key.payment_id, key.payer, key.epoch, found.said, f"{bank}: {found.recorded}")
+
+
+def _settle(future: "asyncio.Future[T]") -> Callable[[T], None]:
+    def settle(answer: T) -> None:
+        if not future.done():
+            future.set_result(answer)
+
+    return settle

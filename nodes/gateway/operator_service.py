@@ -1,0 +1,87 @@
+"""What operators look at: one payment everywhere, and the sums of all books."""
+
+import asyncio
+
+import grpc
+from interbank.v1 import bank_pb2, operator_pb2_grpc, payment_pb2
+from interbank.v1 import operator_pb2 as pb
+
+from nodes.core.violations import Malformed, parse_payment_id
+from nodes.gateway.bank_link import BankLink
+from nodes.gateway.conversions import write_decision, write_open_payment
+from nodes.gateway.loop import GatewayLoop
+from nodes.gateway.store import GatewayStore
+from nodes.runtime.refusal import RequestRefused
+from nodes.runtime.rpc import Context
+
+
+class OperatorService(operator_pb2_grpc.OperatorServiceServicer):
+    """The gateway's face to the operator's certificate."""
+
+    def __init__(self, loop: GatewayLoop, store: GatewayStore) -> None:
+        self._loop = loop
+        self._store = store
+
+    async def ShowPayment(self, request: pb.ShowPaymentRequest, context: Context) -> pb.ShowPaymentResponse:
+        """Show what gateway and banks know of a payment id, by each user who used it."""
+        try:
+            payment_id = parse_payment_id(request.payment_id)
+        except Malformed as error:
+            raise RequestRefused(grpc.StatusCode.INVALID_ARGUMENT, str(error), error.violations) from error
+        known = self._find(payment_id)
+        if not known:
+            raise RequestRefused(grpc.StatusCode.NOT_FOUND, f"no user has a payment {request.payment_id}")
+        links = self._loop.links.values()
+        seen = await asyncio.gather(*(_look_at(link, payment_id) for link in links))
+        return pb.ShowPaymentResponse(
+            traces=[
+                pb.PaymentTrace(payment=payment, epoch=epoch, banks=_of_payer(seen, payer))
+                for payer, payment, epoch in known
+            ]
+        )
+
+    async def CollectTotals(self, request: pb.CollectTotalsRequest, context: Context) -> pb.CollectTotalsResponse:
+        """Ask every bank for its sums."""
+        links = list(self._loop.links.values())
+        asked = await asyncio.gather(*(link.totals() for link in links), return_exceptions=True)
+        response = pb.CollectTotalsResponse()
+        for link, answer in zip(links, asked, strict=True):
+            if not isinstance(answer, BaseException):
+                response.banks.append(answer)
+            elif isinstance(answer, grpc.aio.AioRpcError | ConnectionError):
+                response.unavailable_banks.append(link.name)
+            else:
+                raise answer
+        return response
+
+    def _find(self, payment_id: bytes) -> list[tuple[str, payment_pb2.Payment, int]]:
+        """Return (payer, payment, epoch) for each user who used this id."""
+        known = [
+            (decision.payment.payer, write_decision(decision, decision.payment.payer), decision.epoch)
+            for decision in self._store.decisions_of(payment_id)
+        ]
+        for (open_id, payer), opened in self._loop.coordinator.open.items():
+            if open_id == payment_id:
+                shown = write_open_payment(opened.payment, payer, opened.created_at_us)
+                known.append((payer, shown, self._loop.coordinator.epoch))
+        return known
+
+
+async def _look_at(link: BankLink, payment_id: bytes) -> pb.BankTrace:
+    try:
+        answer = await link.transactions(payment_id)
+    except ConnectionError as error:
+        return pb.BankTrace(bank=link.name, error=str(error))
+    except grpc.aio.AioRpcError as error:
+        return pb.BankTrace(bank=link.name, error=f"{error.code().name}: {error.details()}")
+    return pb.BankTrace(bank=link.name, transactions=answer.transactions)
+
+
+def _of_payer(seen: list[pb.BankTrace], payer: str) -> list[pb.BankTrace]:
+    """Keep what concerns one payer's use of the id, and the banks that could not be asked."""
+    traces = []
+    for trace in seen:
+        own: list[bank_pb2.BankTransaction] = [t for t in trace.transactions if t.key.payer == payer]
+        if own or trace.error:
+            traces.append(pb.BankTrace(bank=trace.bank, transactions=own, error=trace.error))
+    return traces

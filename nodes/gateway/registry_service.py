@@ -1,0 +1,51 @@
+"""What banks call: registration and inquiry. A bank speaks for itself alone."""
+
+from collections.abc import Callable
+
+import grpc
+from interbank.v1 import registry_pb2 as pb
+from interbank.v1 import registry_pb2_grpc
+
+from nodes.core.names import is_address
+from nodes.gateway.conversions import read_keys, write_decide
+from nodes.gateway.loop import GatewayLoop
+from nodes.gateway.store import GatewayStore
+from nodes.runtime.access import current_caller
+from nodes.runtime.refusal import RequestRefused
+from nodes.runtime.rpc import Context
+
+_INQUIRY_MAX = 10_000
+
+
+class RegistryService(registry_pb2_grpc.RegistryServiceServicer):
+    """The gateway's face to the banks. ``reach`` is told where a bank listens now."""
+
+    def __init__(self, loop: GatewayLoop, store: GatewayStore, reach: Callable[[str, str], None]) -> None:
+        self._loop = loop
+        self._store = store
+        self._reach = reach
+
+    async def RegisterBank(self, request: pb.RegisterBankRequest, context: Context) -> pb.RegisterBankResponse:
+        """Remember, durably, where the calling bank listens, and dial it."""
+        own_name = current_caller().identity.name
+        if request.name != own_name:
+            said = f"{own_name} may register only as itself, not as {request.name[:40]!r}"
+            raise RequestRefused(grpc.StatusCode.PERMISSION_DENIED, said)
+        if not is_address(request.address):
+            said = "must be host:port with a port of 1 to 65535"
+            raise RequestRefused(grpc.StatusCode.INVALID_ARGUMENT, f"address: {said}", [("address", said)])
+        if self._store.banks().get(own_name) != request.address:
+            self._store.save_bank(own_name, request.address)
+        self._reach(own_name, request.address)
+        return pb.RegisterBankResponse(epoch=self._loop.coordinator.epoch)
+
+    async def GetDecisions(self, request: pb.GetDecisionsRequest, context: Context) -> pb.GetDecisionsResponse:
+        """Answer what the calling bank holds in doubt; what is under way is left out."""
+        if len(request.transactions) > _INQUIRY_MAX:
+            said = f"must be at most {_INQUIRY_MAX} at once"
+            raise RequestRefused(
+                grpc.StatusCode.INVALID_ARGUMENT, f"transactions: {said}", [("transactions", said)]
+            )
+        bank = current_caller().identity.name
+        decides = await self._loop.inquire(bank, read_keys(request.transactions))
+        return pb.GetDecisionsResponse(decisions=map(write_decide, decides))
