@@ -10,11 +10,13 @@ zero, or a change to the journal, is refused by SQL whatever the code above thin
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
+
+import apsw
 
 from nodes.core.ledger import Account, Changes, Entry, Hold, paid_in_account
 from nodes.core.messages import Outcome, PaymentKey, Reason
-from nodes.runtime.database import open_database
+from nodes.runtime.database import DatabaseUnusable, open_database
 
 SCHEMA_VERSION = 1
 SCHEMA = """
@@ -64,10 +66,6 @@ BEGIN SELECT RAISE(ABORT, 'the journal is written once'); END;
 _ENTRY = "payment_id, payer, epoch, outcome, reason, debit_account, credit_account, amount_minor, currency, at_us"
 
 
-class WrongBank(Exception):
-    """The database keeps the books of another bank."""
-
-
 class CurrencySums(NamedTuple):
     """One currency's sums over the accounts, in minor units."""
 
@@ -78,16 +76,28 @@ class CurrencySums(NamedTuple):
 
 
 class BankStore:
-    """The one connection to a bank's database."""
+    """The one connection to a bank's database: `open` a file, or hand over a connection that has `SCHEMA`."""
 
-    def __init__(self, path: Path | str, bank: str) -> None:
-        self._connection = open_database(Path(path), SCHEMA, SCHEMA_VERSION)
-        self._execute = self._connection.execute
-        kept = self._execute("SELECT name FROM bank").fetchone()
+    def __init__(self, connection: apsw.Connection) -> None:
+        self._connection = connection
+        self._execute = connection.execute
+
+    @classmethod
+    def open(cls, path: Path, bank: str) -> Self:
+        """Open the books of ``bank``, made if they are not there.
+
+        Raises `nodes.runtime.database.DatabaseUnusable`, also if the file keeps another bank's books.
+        """
+        connection = open_database(path, SCHEMA, SCHEMA_VERSION)
+        kept = connection.execute("SELECT name FROM bank").fetchone()
         if kept is None:
-            self._execute("INSERT INTO bank VALUES (?)", (bank,))
+            connection.execute("INSERT INTO bank VALUES (?)", (bank,))
         elif kept[0] != bank:
-            raise WrongBank(f"{path} keeps the books of {kept[0]}, not of {bank}: name the right --database")
+            connection.close()
+            raise DatabaseUnusable(
+                f"{path} keeps the books of {kept[0]}, not of {bank}: name the right --database"
+            )
+        return cls(connection)
 
     def close(self) -> None:
         """Close the file and give up its lock."""

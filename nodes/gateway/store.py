@@ -11,7 +11,9 @@ contradiction  records of gateway and banks that cannot both be true
 
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
+
+import apsw
 
 from nodes.core.messages import Contradiction, Decision, Outcome, Payment, PaymentKey, Reason
 from nodes.runtime.database import open_database
@@ -76,11 +78,16 @@ _RECEIVED = (
 
 
 class GatewayStore:
-    """The one connection to the gateway's database."""
+    """The one connection to the gateway's database: `open` a file, or hand over a connection that has `SCHEMA`."""
 
-    def __init__(self, path: Path | str) -> None:
-        self._connection = open_database(Path(path), SCHEMA, SCHEMA_VERSION)
-        self._execute = self._connection.execute
+    def __init__(self, connection: apsw.Connection) -> None:
+        self._connection = connection
+        self._execute = connection.execute
+
+    @classmethod
+    def open(cls, path: Path) -> Self:
+        """Open the file, made if it is not there; raises `nodes.runtime.database.DatabaseUnusable`."""
+        return cls(open_database(path, SCHEMA, SCHEMA_VERSION))
 
     def close(self) -> None:
         """Close the file and give up its lock."""

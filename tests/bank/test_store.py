@@ -1,0 +1,114 @@
+"""A bank's books on disk: what was written is there after a restart, and what may not be is refused."""
+
+import apsw
+import pytest
+
+from nodes.bank.store import BankStore
+from nodes.core.ledger import Account, Changes, Entry, Hold
+from nodes.core.messages import Outcome, Reason
+from nodes.runtime.database import DatabaseUnusable
+
+ID = bytes(range(16))
+HOLD = Hold(ID, "alice", 3, "alice", "@ICICI/INR", 400, "INR", 7)
+PAID = Entry(ID, "alice", 3, Outcome.COMMITTED, Reason.NONE, "alice", "@ICICI/INR", 400, "INR", 9)
+REFUSED = Entry(ID, "alice", 2, Outcome.DECLINED, Reason.INSUFFICIENT_FUNDS, "", "", 0, "", 8)
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "HDFC.db"
+
+
+@pytest.fixture
+def store(path):
+    store = BankStore.open(path, "HDFC")
+    store.open_accounts({"alice": 1000, "bob": 0}, "INR", now_us=1)
+    yield store
+    store.close()
+
+
+def write(store, *, accounts=(), holds=(), released=(), entries=()):
+    store.write(Changes(list(accounts), list(holds), list(released), list(entries)))
+
+
+def reopened(store, path):
+    store.close()
+    return BankStore.open(path, "HDFC")
+
+
+def test_holds_balances_and_entries_survive_a_restart(store, path):
+    write(
+        store, holds=[HOLD], accounts=[Account("alice", "INR", 1000, 400), Account("@ICICI/INR", "INR", 0, 0, 400)]
+    )
+    write(store, entries=[REFUSED])
+    again = reopened(store, path)
+    assert again.holds() == [HOLD]
+    assert again.find_account("alice").held == 400
+    assert again.find_entries([(ID, "alice"), (ID, "bob")]) == {(ID, "alice"): REFUSED}
+    assert again.find_faults() == []
+    again.close()
+
+
+def test_the_newest_epochs_entry_is_the_one_that_counts(store):
+    write(store, entries=[PAID._replace(epoch=5), REFUSED])
+    assert store.find_entries([(ID, "alice")])[ID, "alice"].epoch == 5
+    assert [entry.epoch for entry in store.entries_of(ID)] == [2, 5]
+
+
+def test_an_account_keeps_its_balance_when_it_is_opened_again(store):
+    write(store, accounts=[Account("alice", "INR", 600), Account("@ICICI/INR", "INR", 400)], entries=[PAID])
+    assert store.open_accounts({"alice": 1000, "carol": 50}, "INR", now_us=2) == 1
+    assert store.find_account("alice").posted == 600
+    assert store.find_faults() == []
+
+
+def test_opening_balances_are_paid_in_from_outside_so_that_the_books_sum_to_zero(store):
+    sums = store.sum_accounts()["INR"]
+    assert (sums.customers, sums.paid_in, sums.due_to) == (1000, 1000, {})
+
+
+def test_the_database_itself_refuses_an_overdraft(store):
+    with pytest.raises(apsw.ConstraintError):
+        write(store, accounts=[Account("alice", "INR", 1000, 1001)])
+
+
+@pytest.mark.parametrize("statement", ["UPDATE journal SET amount_minor = 1", "DELETE FROM journal"])
+def test_the_database_itself_refuses_to_change_the_journal(store, statement):
+    with pytest.raises(apsw.ConstraintError, match="written once"):
+        store._execute(statement)
+
+
+def test_one_transaction_ends_once(store):
+    write(store, entries=[REFUSED])
+    with pytest.raises(apsw.ConstraintError):
+        write(store, entries=[REFUSED._replace(outcome=Outcome.COMMITTED, amount_minor=5)])
+
+
+def test_a_second_opener_is_refused_while_the_first_lives(store, path):
+    with pytest.raises(DatabaseUnusable, match="in use by another process"):
+        BankStore.open(path, "HDFC")
+
+
+def test_another_banks_books_are_not_opened(store, path):
+    store.close()
+    with pytest.raises(DatabaseUnusable, match="keeps the books of HDFC, not of ICICI"):
+        BankStore.open(path, "ICICI")
+
+
+def test_a_file_that_is_no_database_is_named(path):
+    path.write_text("not a database, but long enough to be looked at as one " * 20)
+    with pytest.raises(DatabaseUnusable, match=r"HDFC\.db is not a database"):
+        BankStore.open(path, "HDFC")
+
+
+def test_books_edited_by_hand_are_found(store):
+    store._execute("UPDATE account SET posted = posted + 5 WHERE name = 'bob'")
+    [fault] = store.find_faults()
+    assert fault.startswith("account bob has posted, held, incoming 5, 0, 0")
+
+
+def test_a_hold_that_lost_its_account_is_found(store):
+    write(store, holds=[HOLD])
+    faults = store.find_faults()
+    assert any(fault.startswith("account alice has") for fault in faults)
+    assert "account @ICICI/INR is gone; journal or holds name it" in faults

@@ -1,0 +1,107 @@
+"""The gateway's state on disk."""
+
+import apsw
+import pytest
+
+from nodes.core.messages import Contradiction, Decision, Outcome, Payment, Reason
+from nodes.gateway.store import _PAID, _RECEIVED, GatewayStore
+
+
+@pytest.fixture
+def store(tmp_path):
+    store = GatewayStore.open(tmp_path / "gateway.db")
+    yield store
+    store.close()
+
+
+def decision(sequence, outcome=Outcome.COMMITTED, **fields):
+    payment = Payment(bytes([sequence]) * 16, "alice", "HDFC", "bob", "ICICI", 100, "INR", "")._replace(**fields)
+    reason = Reason.NONE if outcome is Outcome.COMMITTED else Reason.INSUFFICIENT_FUNDS
+    return Decision(sequence, 1, payment, outcome, reason, 5, 6)
+
+
+def test_each_start_has_an_epoch_of_its_own(tmp_path):
+    epochs = []
+    for _ in range(3):
+        store = GatewayStore.open(tmp_path / "gateway.db")
+        epochs.append(store.begin_epoch())
+        store.close()
+    assert epochs == [1, 2, 3]
+
+
+def test_decisions_survive_a_restart(store, tmp_path):
+    decisions = [decision(1), decision(2, Outcome.DECLINED)]
+    store.write(decisions, [], 0)
+    store.close()
+    again = GatewayStore.open(tmp_path / "gateway.db")
+    assert list(again.decisions_since(0)) == decisions
+    assert again.last_sequence() == 2
+    assert again.tally() == (1, 1)
+    again.close()
+
+
+def test_a_second_decision_on_a_payment_is_refused_and_nothing_of_its_turn_is_kept(store):
+    store.write([decision(1)], [], 0)
+    second = decision(2, Outcome.DECLINED, payment_id=bytes([1]) * 16)
+    with pytest.raises(apsw.ConstraintError):
+        store.write([decision(3), second], [], 0)
+    store._execute("ROLLBACK")
+    assert store.find_decisions([second.payment.key, decision(3).payment.key]) == {second.payment.key: decision(1)}
+
+
+@pytest.mark.parametrize("statement", ["UPDATE decision SET outcome = 3", "DELETE FROM decision"])
+def test_the_database_itself_refuses_to_change_a_decision(store, statement):
+    store.write([decision(1)], [], 0)
+    with pytest.raises(apsw.ConstraintError, match="written once"):
+        store._execute(statement)
+
+
+def test_two_users_may_have_the_same_payment_id(store):
+    mine, theirs = decision(1), decision(2, payer="carol", payment_id=bytes([1]) * 16)
+    store.write([mine, theirs], [], 0)
+    assert store.find_decisions([theirs.payment.key]) == {theirs.payment.key: theirs}
+    assert store.decisions_of(bytes([1]) * 16) == [mine, theirs]
+
+
+def test_history_is_newest_first_in_pages_without_gaps_or_repeats(store):
+    store.write([decision(n) for n in range(1, 8)], [], 0)
+    first = store.history("alice", 2**63 - 1, 3)
+    second = store.history("alice", first[-1].sequence, 3)
+    assert [d.sequence for d in first + second] == [7, 6, 5, 4, 3, 2]
+
+
+def test_history_shows_own_declines_and_never_anothers(store):
+    store.write([decision(1), decision(2, Outcome.DECLINED)], [], 0)
+    assert [d.sequence for d in store.history("alice", 9, 9)] == [2, 1]
+    assert [d.sequence for d in store.history("bob", 9, 9)] == [1]
+    assert store.history("carol", 9, 9) == []
+
+
+def test_a_payment_between_own_accounts_is_shown_once(store):
+    store.write([decision(1, payee="alice")], [], 0)
+    assert len(store.history("alice", 9, 9)) == 1
+
+
+def test_history_is_read_by_index_and_never_by_scan(store):
+    for query in (_PAID, _RECEIVED):
+        plan = str(store._execute(f"EXPLAIN QUERY PLAN {query}", ("alice", 9, 9)).fetchall())
+        assert "SEARCH decision USING INDEX" in plan
+        assert "TEMP B-TREE" not in plan
+
+
+def test_revoked_tokens_are_remembered_until_they_expire(store):
+    store.revoke_token("a", 100.0)
+    store.revoke_token("b", 200.0)
+    store.revoke_token("b", 200.0)
+    assert store.revoked_tokens(now=150.0) == [("b", 200.0)]
+
+
+def test_contradictions_are_kept(store):
+    store.write([], [Contradiction(b"x" * 16, "alice", 1, "commit", "HDFC: aborted")], 5)
+    assert store.count_contradictions() == 1
+
+
+def test_a_bank_is_remembered_where_it_said_last(store):
+    store.save_bank("HDFC", "localhost:1")
+    store.save_bank("HDFC", "localhost:2")
+    assert store.banks() == {"HDFC": "localhost:2"}
