@@ -16,7 +16,7 @@ import apsw
 
 from nodes.core.ledger import Account, Changes, Entry, Hold, paid_in_account
 from nodes.core.messages import Outcome, PaymentKey, Reason
-from nodes.runtime.database import DatabaseUnusable, open_database
+from nodes.runtime.database import DatabaseUnusable, open_database, select_in
 
 SCHEMA_VERSION = 1
 SCHEMA = """
@@ -64,6 +64,8 @@ BEGIN SELECT RAISE(ABORT, 'the journal is written once'); END;
 """
 
 _ENTRY = "payment_id, payer, epoch, outcome, reason, debit_account, credit_account, amount_minor, currency, at_us"
+
+_BY_PAYMENT_IDS = "SELECT * FROM journal WHERE payment_id IN"
 
 
 class CurrencySums(NamedTuple):
@@ -168,11 +170,11 @@ class BankStore:
 
     def find_entries(self, keys: Iterable[PaymentKey]) -> dict[PaymentKey, Entry]:
         """Return the newest epoch's journal entry for each of the keys that has one."""
-        found = {}
-        query = "SELECT * FROM journal WHERE payment_id = ? AND payer = ? ORDER BY epoch DESC LIMIT 1"
-        for key in keys:
-            row = self._execute(query, key).fetchone()
-            if row:
+        wanted = set(keys)
+        found: dict[PaymentKey, Entry] = {}
+        for row in select_in(self._connection, _BY_PAYMENT_IDS, [payment_id for payment_id, _ in wanted]):
+            key = row[1], row[2]
+            if key in wanted and (key not in found or found[key].epoch < row[3]):
                 found[key] = _entry(row)
         return found
 

@@ -64,7 +64,7 @@ class BankLink:
         self._log = log.bind(bank=name)
         self._outgoing: Inbox[Batch] = Inbox()
         self._dial_now = asyncio.Event()
-        self._stub: bank_pb2_grpc.BankServiceAsyncStub | None = None
+        self._stub: "bank_pb2_grpc.BankServiceAsyncStub | None" = None
 
     def dial(self, address: str) -> None:
         """Reach the bank at ``address`` from now on; at once, unless it is connected there."""
@@ -105,7 +105,7 @@ class BankLink:
         """Ask for the sums of the bank's books."""
         return await self._ask().GetTotals(pb.GetTotalsRequest(), timeout=60)
 
-    def _ask(self) -> bank_pb2_grpc.BankServiceAsyncStub:
+    def _ask(self) -> "bank_pb2_grpc.BankServiceAsyncStub":
         if self._stub is None:
             raise ConnectionError(f"{self.name} is away")
         return self._stub

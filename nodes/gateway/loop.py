@@ -1,88 +1,40 @@
-"""The gateway's one loop: gathered requests and votes in, durable decisions, then answers out.
+"""The gateway's one loop: gathered requests and votes in, a durable turn, then answers out.
 
-Everything that decides passes through here, one turn at a time; a turn is durable
-before any of its answers leaves (duties 1 to 4 of `nodes.core`). A payment is detached
+Everything that decides passes through here, one turn at a time. A payment is detached
 from the call that brought it: a caller that goes away stops nothing.
 """
 
 import asyncio
 import time
-from collections.abc import Callable
-from typing import NamedTuple, TypeVar
+from collections.abc import Callable, Iterable
+from typing import TypeVar
 
 from interbank.v1 import bank_pb2 as pb
 
 from nodes.core.coordinator import Answer, Coordinator, Effects
-from nodes.core.messages import (
-    Contradiction,
-    Decide,
-    Decision,
-    Payment,
-    PaymentKey,
-    TransactionKey,
-    Vote,
-)
+from nodes.core.messages import Contradiction, Decide, Decision, Payment, TransactionKey
 from nodes.gateway.bank_link import BankEvents, BankLink, Batch
 from nodes.gateway.conversions import read_keys, read_votes
 from nodes.gateway.store import GatewayStore
+from nodes.gateway.turn import Begin, Connected, DeadlineCame, Disconnected, Event, Inquiry, Now, Voted, take_turn
 from nodes.runtime.turns import Inbox, run_turns
 
 T = TypeVar("T")
 Caller = Callable[[Answer], None]
 
 
-class Begin(NamedTuple):
-    """A client asks for a payment."""
-
-    payment: Payment
-    caller: Caller
-
-
-class Voted(NamedTuple):
-    """A bank has answered prepares."""
-
-    bank: str
-    votes: list[Vote]
-    contradictions: list[Contradiction]
-
-
-class Connected(NamedTuple):
-    """A bank has opened its stream."""
-
-    bank: str
-    in_doubt: list[TransactionKey]
-
-
-class Disconnected(NamedTuple):
-    """A bank's stream is gone."""
-
-    bank: str
-
-
-class Inquiry(NamedTuple):
-    """A bank asks about what it holds in doubt."""
-
-    bank: str
-    transactions: list[TransactionKey]
-    caller: Callable[[list[Decide]], None]
-
-
-class DeadlineCame(NamedTuple):
-    """Some payment may have waited long enough."""
-
-
-Event = Begin | Voted | Connected | Disconnected | Inquiry | DeadlineCame
-
-
 class GatewayLoop:
-    """The coordinator, its store and the lines to the banks, driven in turns."""
+    """The coordinator, its store and the lines to the banks, driven in turns.
+
+    ``record`` is handed each turn's decisions, ``report`` each contradiction.
+    """
 
     def __init__(
         self,
         coordinator: Coordinator,
         store: GatewayStore,
         *,
-        record: Callable[[list[Decision]], None],
+        record: Callable[[Iterable[Decision]], None],
         report: Callable[[Contradiction], None],
     ) -> None:
         self.coordinator = coordinator
@@ -95,7 +47,7 @@ class GatewayLoop:
 
     async def run(self) -> None:
         """Take turns until cancelled. An exception means that the process must end at once."""
-        await run_turns(self._inbox, self.turn)
+        await run_turns(self._inbox, self._turn)
 
     # -- what comes in ----------------------------------------------------------
 
@@ -135,44 +87,18 @@ class GatewayLoop:
 
     # -- a turn -----------------------------------------------------------------
 
-    def turn(self, events: list[Event]) -> None:
-        """Decide on all that has gathered, make it durable, then say so."""
-        now_us = time.time_ns() // 1000
-        coordinator = self.coordinator
-        coordinator.tell_time(time.monotonic_ns() // 1_000_000, now_us)
-        recorded = self._store.find_decisions(_keys(events))
-        answered: list[tuple[Inquiry, list[Decide]]] = []
-        contradictions: list[Contradiction] = []
-        for event in events:
-            match event:
-                case Begin(payment, caller):
-                    coordinator.begin(payment, caller, recorded.get((payment.payment_id, payment.payer)))
-                case Voted(bank, votes, found):
-                    contradictions += found
-                    for vote in votes:
-                        coordinator.count_vote(bank, vote)
-                case Inquiry(bank, transactions):
-                    answered.append((event, coordinator.answer_inquiry(bank, transactions, recorded)))
-                case Connected(bank, in_doubt):
-                    coordinator.connect(bank, in_doubt, recorded)
-                case Disconnected(bank):
-                    coordinator.disconnect(bank)
-        coordinator.expire()
-        effects = coordinator.take_effects()
-        decisions = list(effects.decisions.values())
-        contradictions += effects.contradictions
-        if decisions or contradictions:
-            self._store.write(decisions, contradictions, now_us)
-        self._speak(effects)
-        for inquiry, decides in answered:
+    def _turn(self, events: list[Event]) -> None:
+        now = Now(time.monotonic_ns() // 1_000_000, time.time_ns() // 1000)
+        spoken = take_turn(self.coordinator, self._store, events, now)
+        self._speak(spoken.effects)
+        for inquiry, decides in spoken.inquiries:
             inquiry.caller(decides)
-        self._record(decisions)
-        for contradiction in contradictions:
+        self._record(spoken.effects.decisions.values())
+        for contradiction in spoken.contradictions:
             self._report(contradiction)
         self._set_alarm()
 
     def _speak(self, effects: Effects) -> None:
-        """Let out what rests on the turn, which is durable now."""
         for bank in {*effects.prepares, *effects.decides}:
             self.links[bank].send(Batch(effects.prepares.get(bank, []), effects.decides.get(bank, [])))
         for caller, answer in effects.answers:
@@ -189,18 +115,6 @@ class GatewayLoop:
     def _ring(self) -> None:
         self._alarm = None
         self._inbox.put(DeadlineCame())
-
-
-def _keys(events: list[Event]) -> list[PaymentKey]:
-    """Collect what must be looked up before the turn."""
-    keys: list[PaymentKey] = []
-    for event in events:
-        match event:
-            case Begin(payment, _):
-                keys.append((payment.payment_id, payment.payer))
-            case Inquiry(_, transactions) | Connected(_, transactions):
-                keys += [(payment_id, payer) for payment_id, payer, _ in transactions]
-    return keys
 
 
 def _read_contradiction(bank: str, found: pb.Contradiction) -> Contradiction:

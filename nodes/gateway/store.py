@@ -16,7 +16,7 @@ from typing import Any, Self
 import apsw
 
 from nodes.core.messages import Contradiction, Decision, Outcome, Payment, PaymentKey, Reason
-from nodes.runtime.database import open_database
+from nodes.runtime.database import open_database, select_in
 
 SCHEMA_VERSION = 1
 SCHEMA = """
@@ -71,6 +71,7 @@ CREATE TABLE contradiction (
 ) STRICT;
 """
 
+_BY_PAYMENT_IDS = "SELECT * FROM decision WHERE payment_id IN"
 _PAID = "SELECT * FROM decision WHERE payer = ? AND sequence < ? ORDER BY sequence DESC LIMIT ?"
 _RECEIVED = (
     "SELECT * FROM decision WHERE payee = ? AND outcome = 2 AND sequence < ? ORDER BY sequence DESC LIMIT ?"
@@ -159,11 +160,11 @@ class GatewayStore:
 
     def find_decisions(self, keys: Iterable[PaymentKey]) -> dict[PaymentKey, Decision]:
         """Return the decision of each of the keys that has one."""
-        found = {}
-        query = "SELECT * FROM decision WHERE payment_id = ? AND payer = ?"
-        for key in keys:
-            row = self._execute(query, key).fetchone()
-            if row:
+        wanted = set(keys)
+        found: dict[PaymentKey, Decision] = {}
+        for row in select_in(self._connection, _BY_PAYMENT_IDS, [payment_id for payment_id, _ in wanted]):
+            key = row[2], row[3]
+            if key in wanted:
                 found[key] = _decision(row)
         return found
 

@@ -14,11 +14,14 @@ recovery is the next start. Nothing is retried on a connection that failed.
 Source: sqlite.org/wal.html, sqlite.org/pragma.html#pragma_synchronous.
 """
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import apsw
 
 _LIBRARY_MIN = (3, 51, 3)
+_CHUNK_SIZES = (512, 64, 8, 1)
 
 
 class DatabaseUnusable(Exception):
@@ -59,9 +62,7 @@ def _demand_durability(connection: apsw.Connection) -> None:
     connection.pragma("journal_size_limit", 64 * 1024 * 1024)
     found = connection.pragma("journal_mode"), connection.pragma("synchronous")
     if found != ("wal", 2):
-        raise DatabaseUnusable(
-            f"{connection.filename} gives journal mode and synchronous {found}, not ('wal', 2)"
-        )
+        raise DatabaseUnusable(f"{connection.filename} gives journal mode and synchronous {found}, not ('wal', 2)")
 
 
 def _prepare_schema(connection: apsw.Connection, path: Path, schema: str, version: int) -> None:
@@ -76,3 +77,18 @@ def _prepare_schema(connection: apsw.Connection, path: Path, schema: str, versio
         raise DatabaseUnusable(
             f"{path} has schema version {found}, this program needs {version}; use the matching release"
         )
+
+
+def select_in(connection: apsw.Connection, query: str, keys: Sequence[bytes]) -> Iterator[tuple[Any, ...]]:
+    """Yield the rows of a query that ends in ``IN``, for any number of keys.
+
+    One statement looks up to 512 keys up, at a fifth of the cost of one each; there are
+    few sizes, so that few statements are compiled.
+    """
+    start = 0
+    while start < len(keys):
+        rest = len(keys) - start
+        size = next(size for size in _CHUNK_SIZES if size <= rest)
+        marks = ", ".join("?" * size)
+        yield from connection.execute(f"{query} ({marks})", keys[start : start + size])
+        start += size

@@ -1,0 +1,82 @@
+"""One turn of a bank: look up, apply the rules, make durable. What may be said comes back.
+
+Duties 1 and 2 of `nodes.core`, in one place that knows no network: the program's loop
+and the simulator call it alike.
+"""
+
+from typing import Any, NamedTuple
+
+from nodes.bank.store import BankStore
+from nodes.core.ledger import Entry
+from nodes.core.messages import Contradiction, Decide, PaymentKey, Prepare, TransactionKey, Vote
+from nodes.core.participant import Participant
+
+Stream = Any
+"""Where a message came from; handed back with the answer and never looked into."""
+
+
+class Opened(NamedTuple):
+    """The gateway has opened a stream; it is told what is in doubt."""
+
+    stream: Stream
+
+
+class Received(NamedTuple):
+    """A message of the gateway, or (without a stream) its answer to an inquiry."""
+
+    prepares: list[Prepare]
+    decides: list[Decide]
+    stream: Stream
+    number: int = 0
+
+
+Event = Opened | Received
+
+
+class Said(NamedTuple):
+    """The answer to one event; it is durable. ``number`` is that of the message answered."""
+
+    stream: Stream
+    number: int
+    votes: list[Vote]
+    contradictions: list[Contradiction]
+    in_doubt: list[TransactionKey]
+
+
+def take_turn(participant: Participant, store: BankStore, events: list[Event], now_us: int) -> list[Said]:
+    """Carry out all that has gathered. An exception means that the process must end without a word."""
+    participant.start_turn(_look_up(participant, store, events), now_us)
+    said = [_answer(participant, event) for event in events]
+    changes = participant.ledger.take_changes()
+    if any(changes):
+        store.write(changes)
+    return said
+
+
+def _look_up(participant: Participant, store: BankStore, events: list[Event]) -> dict[PaymentKey, Entry]:
+    """Fetch what the journal knows of this turn's payments; what is held here is not in it."""
+    holds = participant.ledger.holds
+    asked: list[PaymentKey] = []
+    for event in events:
+        if isinstance(event, Received):
+            asked += [(p.payment_id, p.payer) for p in event.prepares]
+            asked += [(d.payment_id, d.payer) for d in event.decides if (d.payment_id, d.payer) not in holds]
+    return store.find_entries(asked)
+
+
+def _answer(participant: Participant, event: Event) -> Said:
+    if isinstance(event, Opened):
+        return Said(event.stream, 0, [], [], participant.in_doubt())
+    votes: list[Vote] = []
+    contradictions: list[Contradiction] = []
+    for prepare in event.prepares:
+        said = participant.prepare(prepare)
+        if isinstance(said, Vote):
+            votes.append(said)
+        elif said is not None:
+            contradictions.append(said)
+    for decide in event.decides:
+        contradiction = participant.decide(decide)
+        if contradiction is not None:
+            contradictions.append(contradiction)
+    return Said(event.stream, event.number, votes, contradictions, [])

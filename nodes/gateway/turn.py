@@ -1,0 +1,110 @@
+"""One turn of the gateway: look up, apply the rules, make durable. What may be said comes back.
+
+Duties 1 and 2 of `nodes.core`, in one place that knows no network: the program's loop
+and the simulator call it alike.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from nodes.core.coordinator import Caller, Coordinator, Effects
+from nodes.core.messages import Contradiction, Decide, Payment, PaymentKey, TransactionKey, Vote
+from nodes.gateway.store import GatewayStore
+
+
+class Begin(NamedTuple):
+    """A client asks for a payment."""
+
+    payment: Payment
+    caller: Caller
+
+
+class Voted(NamedTuple):
+    """A bank has answered prepares, and said what contradicts its records."""
+
+    bank: str
+    votes: list[Vote]
+    contradictions: list[Contradiction]
+
+
+class Connected(NamedTuple):
+    """A bank has opened its stream."""
+
+    bank: str
+    in_doubt: list[TransactionKey]
+
+
+class Disconnected(NamedTuple):
+    """A bank's stream is gone."""
+
+    bank: str
+
+
+class Inquiry(NamedTuple):
+    """A bank asks about what it holds in doubt."""
+
+    bank: str
+    transactions: list[TransactionKey]
+    caller: Callable[[list[Decide]], None]
+
+
+class DeadlineCame(NamedTuple):
+    """Some payment may have waited long enough."""
+
+
+Event = Begin | Voted | Connected | Disconnected | Inquiry | DeadlineCame
+
+
+class Now(NamedTuple):
+    """The time, as data: ``monotonic_ms`` for deadlines, ``wall_us`` for what is shown."""
+
+    monotonic_ms: int
+    wall_us: int
+
+
+class Spoken(NamedTuple):
+    """What may be said after a turn: it is durable."""
+
+    effects: Effects
+    inquiries: list[tuple[Inquiry, list[Decide]]]
+    contradictions: list[Contradiction]
+
+
+def take_turn(coordinator: Coordinator, store: GatewayStore, events: list[Event], now: Now) -> Spoken:
+    """Decide on all that has gathered. An exception means that the process must end without a word."""
+    coordinator.tell_time(*now)
+    recorded = store.find_decisions(_keys(events))
+    inquiries: list[tuple[Inquiry, list[Decide]]] = []
+    contradictions: list[Contradiction] = []
+    for event in events:
+        match event:
+            case Begin(payment, caller):
+                coordinator.begin(payment, caller, recorded.get((payment.payment_id, payment.payer)))
+            case Voted(bank, votes, found):
+                contradictions += found
+                for vote in votes:
+                    coordinator.count_vote(bank, vote)
+            case Inquiry(bank, transactions):
+                inquiries.append((event, coordinator.answer_inquiry(bank, transactions, recorded)))
+            case Connected(bank, in_doubt):
+                coordinator.connect(bank, in_doubt, recorded)
+            case Disconnected(bank):
+                coordinator.disconnect(bank)
+    coordinator.expire()
+    effects = coordinator.take_effects()
+    contradictions += effects.contradictions
+    if effects.decisions or contradictions:
+        store.write(effects.decisions.values(), contradictions, now.wall_us)
+    return Spoken(effects, inquiries, contradictions)
+
+
+def _keys(events: list[Event]) -> list[PaymentKey]:
+    """Collect what must be looked up before the turn."""
+    keys: list[PaymentKey] = []
+    for event in events:
+        match event:
+            case Begin(payment, _):
+                keys.append((payment.payment_id, payment.payer))
+            case Inquiry(_, transactions) | Connected(_, transactions):
+                keys += [(payment_id, payer) for payment_id, payer, _ in transactions]
+    return keys
