@@ -82,7 +82,9 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class Unanswered:
-    """The process was asked and did not answer in time."""
+    """The process was asked, and waited for this long, and did not answer."""
+
+    waited_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,10 +204,10 @@ def _answered(life: Life, _: Event, moment: Moment, __: Limits) -> tuple[Life, A
     return replace(life, silent_since_s=None), Action.NOTHING
 
 
-def _unanswered(life: Life, _: Event, moment: Moment, limits: Limits) -> tuple[Life, Action]:
+def _unanswered(life: Life, event: Unanswered, moment: Moment, limits: Limits) -> tuple[Life, Action]:
     if life.state not in (State.STARTING, State.RUNNING) or life.is_held:
         return life, Action.NOTHING
-    since_s = moment.now_s if life.silent_since_s is None else life.silent_since_s
+    since_s = moment.now_s - event.waited_s if life.silent_since_s is None else life.silent_since_s
     is_up = life.state is State.RUNNING
     patience_s = limits.hung_after_s if is_up else max(limits.start_within_s, limits.hung_after_s)
     life = replace(life, silent_since_s=since_s)

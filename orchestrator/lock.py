@@ -1,0 +1,78 @@
+"""The lock that makes one process the owner of a cluster's folder.
+
+A lock of the kernel decides, never a pid file: it dies with its holder, however that
+dies, and cannot be stale. What is written into the file only tells people who it is.
+"""
+
+import fcntl
+import json
+import os
+import time
+from pathlib import Path
+
+import psutil
+
+_RETRY_S = 0.02
+
+
+class Taken(Exception):
+    """Another process holds the lock; the message says which."""
+
+
+class FolderLock:
+    """An exclusive lock on ``path``; its descriptor is inherited by no child."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._fd = -1
+
+    def take(self, *, within_s: float = 0.0) -> None:
+        """Take the lock, waiting at most so long for its holder. Raises `Taken`."""
+        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        deadline_s = time.monotonic() + within_s
+        while not self._try_lock():
+            if time.monotonic() >= deadline_s:
+                os.close(self._fd)
+                raise Taken(f"{self._path} is held by process {read_owner(self._path) or 'unknown'}")
+            time.sleep(_RETRY_S)
+        os.ftruncate(self._fd, 0)
+        own = psutil.Process()
+        os.pwrite(self._fd, json.dumps({"pid": own.pid, "create_time_s": own.create_time()}).encode(), 0)
+
+    def release(self) -> None:
+        """Give the lock up."""
+        os.close(self._fd)
+
+    def _try_lock(self) -> bool:
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+
+def is_held(path: Path) -> bool:
+    """Tell whether some process holds the lock now."""
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(fd)
+    return False
+
+
+def read_owner(path: Path) -> int | None:
+    """Return the process that wrote itself into the lock's file, if it is that process that lives now."""
+    try:
+        owner = json.loads(path.read_bytes())
+        process = psutil.Process(owner["pid"])
+        is_same = process.create_time() == owner["create_time_s"]
+    except (OSError, ValueError, KeyError, TypeError, psutil.Error):
+        return None
+    return process.pid if is_same else None

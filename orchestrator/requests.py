@@ -1,0 +1,108 @@
+"""What the supervisor does for each request of the control socket.
+
+============================================  ==========================================
+request                                       answers
+============================================  ==========================================
+``status``                                    all nodes, once
+``watch``                                     all nodes, now and at every change
+``events`` ``count`` ``follow``               the last events, then those to come
+``restart`` ``node``                          once: the restart has begun
+``kill``, ``pause`` [``hold``], ``resume``    once: it is done
+``stop``                                      all nodes at every change until all are down
+============================================  ==========================================
+"""
+
+from collections.abc import AsyncIterator, Callable
+from typing import TYPE_CHECKING
+
+from orchestrator.control import Message
+from orchestrator.keeper import Keeper
+
+if TYPE_CHECKING:
+    from orchestrator.supervisor import Supervisor
+
+_EVENTS_MAX = 1000
+_DONE: Message = {"done": True}
+
+
+async def answer(supervisor: "Supervisor", request: Message) -> AsyncIterator[Message]:
+    """Carry one request out. ValueError and LookupError say why it cannot be."""
+    do = _REQUESTS.get(request["do"])
+    if do is None:
+        raise ValueError(f"the supervisor knows no request {request['do'][:50]!r}")
+    async for message in do(supervisor, request):
+        yield message
+
+
+async def _status(supervisor: "Supervisor", _: Message) -> AsyncIterator[Message]:
+    yield supervisor.describe()
+
+
+async def _watch(supervisor: "Supervisor", _: Message) -> AsyncIterator[Message]:
+    while True:
+        seen = supervisor.version
+        yield supervisor.describe()
+        await supervisor.wait_for_change(seen)
+
+
+async def _events(supervisor: "Supervisor", request: Message) -> AsyncIterator[Message]:
+    count = request.get("count", _EVENTS_MAX)
+    if not isinstance(count, int) or count < 0:
+        raise ValueError("'count' must be a number of events")
+    for entry in supervisor.journal.recent(count):
+        yield dict(entry)
+    if request.get("follow"):
+        async for entry in supervisor.journal.follow():
+            yield dict(entry)
+
+
+async def _restart(supervisor: "Supervisor", request: Message) -> AsyncIterator[Message]:
+    keeper = _find(supervisor, request)
+    if supervisor.is_stopping:
+        raise ValueError("the cluster is going down; nothing is started any more")
+    keeper.restart()
+    yield _DONE
+
+
+async def _kill(supervisor: "Supervisor", request: Message) -> AsyncIterator[Message]:
+    _find(supervisor, request).kill()
+    yield _DONE
+
+
+async def _pause(supervisor: "Supervisor", request: Message) -> AsyncIterator[Message]:
+    _find(supervisor, request).pause(is_held=bool(request.get("hold")))
+    yield _DONE
+
+
+async def _resume(supervisor: "Supervisor", request: Message) -> AsyncIterator[Message]:
+    _find(supervisor, request).resume()
+    yield _DONE
+
+
+async def _stop(supervisor: "Supervisor", _: Message) -> AsyncIterator[Message]:
+    supervisor.stop()
+    while not supervisor.is_down:
+        seen = supervisor.version
+        yield supervisor.describe()
+        await supervisor.wait_for_change(seen)
+    yield supervisor.describe()
+
+
+def _find(supervisor: "Supervisor", request: Message) -> Keeper:
+    name = request.get("node")
+    keeper = supervisor.keepers.get(name) if isinstance(name, str) else None
+    if keeper is None:
+        raise LookupError(f"no node is called {str(name)[:50]!r}; there are {', '.join(supervisor.keepers)}")
+    return keeper
+
+
+_REQUESTS: dict[str, Callable[["Supervisor", Message], AsyncIterator[Message]]] = {
+    "status": _status,
+    "watch": _watch,
+    "events": _events,
+    "restart": _restart,
+    "kill": _kill,
+    "pause": _pause,
+    "resume": _resume,
+    "stop": _stop,
+}
