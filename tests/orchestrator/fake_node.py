@@ -52,7 +52,7 @@ def serve(flags: argparse.Namespace) -> None:
     watched: list[int] = [] if flags.ignore_lifeline else [flags.lifeline_fd]
     with socket.create_server((host, int(port))) as listener:
         while True:
-            readable = select.select([listener, *watched], [], [])[0]
+            readable = select.select([listener.fileno(), *watched], [], [])[0]
             if flags.lifeline_fd in readable:
                 os._exit(1)
             connection, _ = listener.accept()

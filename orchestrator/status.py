@@ -1,0 +1,136 @@
+"""What `status` shows of a cluster, and what it exits with: from the supervisor's answer alone."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from nodes.core.money import format_amount
+
+GATEWAY_DOWN = 1
+BANK_DOWN = 2
+IN_DOUBT_TOO_LONG = 4
+IN_DOUBT_LIMIT_MS = 10_000
+"""How old a transaction in doubt may be before it is called stuck."""
+
+Node = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One node, as a line of the table; every field is what is shown."""
+
+    name: str
+    role: str
+    state: str
+    health: str
+    pid: str
+    port: str
+    uptime: str
+    restarts: str
+    cpu: str
+    rss: str
+    cert: str
+    info: str
+
+
+def make_rows(nodes: Sequence[Node], days_left: Mapping[str, int], now: datetime | None = None) -> list[Row]:
+    """Return a line for each node; ``days_left`` is that of the node's certificate, by its name."""
+    now = now or datetime.now(UTC)
+    in_doubt = sum(_count(node, "in_doubt") for node in nodes)
+    return [_make_row(node, days_left.get(node["name"]), in_doubt, now) for node in nodes]
+
+
+def make_stopped(name: str, role: str, address: str) -> dict[str, Any]:
+    """Return a node as the supervisor would describe it, for when there is no supervisor."""
+    return {"name": name, "role": role, "address": address, "state": "STOPPED", "reason": "", "restarts": 0}
+
+
+def exit_code(nodes: Sequence[Node]) -> int:
+    """Return 0 when all is well, else the sum of what is not."""
+    down = {node["role"] for node in nodes if not node.get("is_ready")}
+    code = (GATEWAY_DOWN if "gateway" in down else 0) | (BANK_DOWN if "bank" in down else 0)
+    return code | (IN_DOUBT_TOO_LONG if _oldest_in_doubt_ms(nodes) > IN_DOUBT_LIMIT_MS else 0)
+
+
+def summarise(nodes: Sequence[Node]) -> str:
+    """Return the last line of the table."""
+    serving = sum(bool(node.get("is_ready")) for node in nodes)
+    in_doubt = sum(_count(node, "in_doubt") for node in nodes)
+    age = f" (oldest {_oldest_in_doubt_ms(nodes) / 1000:.0f} s)" if in_doubt else ""
+    return f"{serving} of {len(nodes)} serving | {in_doubt} in doubt{age}"
+
+
+def hint(nodes: Sequence[Node]) -> str:
+    """Return the command that helps most now."""
+    if all(node["state"] == "STOPPED" for node in nodes):
+        return "cluster up"
+    for node in nodes:
+        if node["state"] in ("FATAL", "STOPPED"):
+            return f"cluster logs {node['name']}; then cluster restart {node['name']}"
+    for node in nodes:
+        if "by chaos" in node["reason"] and node["state"] == "RUNNING":
+            return f"cluster chaos resume {node['name']}"
+    if not all(node.get("is_ready") for node in nodes):
+        return "cluster events -f"
+    return "cluster shell"
+
+
+def _make_row(node: Node, days_left: int | None, in_doubt: int, now: datetime) -> Row:
+    has_process = node.get("pid") is not None
+    return Row(
+        name=node["name"],
+        role=node["role"],
+        state=node["state"],
+        health=_health(node),
+        pid=str(node["pid"]) if has_process else "-",
+        port=node["address"].rpartition(":")[2],
+        uptime=_uptime(node["started_at"], now) if has_process else "-",
+        restarts=str(node["restarts"]),
+        cpu=f"{node['cpu_percent']:.1f}%" if has_process else "-",
+        rss=f"{node['rss_bytes'] / 2**20:.0f} MB" if has_process else "-",
+        cert="-" if days_left is None else f"{days_left}d",
+        info=_describe(node, in_doubt),
+    )
+
+
+def _health(node: Node) -> str:
+    if node.get("is_ready"):
+        return "SERVING"
+    return "NOT_SERVING" if node.get("is_answering") else "DOWN"
+
+
+def _uptime(started_at: str, now: datetime) -> str:
+    seconds = max(0, int((now - datetime.fromisoformat(started_at)).total_seconds()))
+    days, rest = divmod(seconds, 86400)
+    hours, rest = divmod(rest, 3600)
+    minutes, seconds = divmod(rest, 60)
+    short = f"{minutes:02}:{seconds:02}"
+    if days:
+        return f"{days}d {hours:02}:{short}"
+    return f"{hours}:{short}" if hours else short
+
+
+def _describe(node: Node, in_doubt: int) -> str:
+    if node["reason"]:
+        next_s = node.get("next_start_in_s")
+        return f"{node['reason']}; next start in {next_s:.1f} s" if next_s is not None else str(node["reason"])
+    counters = node.get("counters") or {}
+    if "committed" in counters:
+        return f"{counters['committed']:,} committed, {counters['declined']:,} declined, {in_doubt} in doubt"
+    if "net_due_minor" in counters:
+        return _describe_net(-counters["net_due_minor"], counters["currency"])
+    return ""
+
+
+def _describe_net(owed_minor: int, currency: str) -> str:
+    sign = "+" if owed_minor > 0 else ""
+    return f"net {sign}{format_amount(owed_minor, currency)}"
+
+
+def _count(node: Node, counter: str) -> int:
+    return int((node.get("counters") or {}).get(counter, 0))
+
+
+def _oldest_in_doubt_ms(nodes: Sequence[Node]) -> int:
+    return max((_count(node, "oldest_in_doubt_ms") for node in nodes), default=0)
