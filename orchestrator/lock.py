@@ -9,6 +9,7 @@ import json
 import os
 import time
 from pathlib import Path
+from typing import Self
 
 import psutil
 
@@ -28,12 +29,9 @@ class FolderLock:
 
     def take(self, *, within_s: float = 0.0) -> None:
         """Take the lock, waiting at most so long for its holder. Raises `Taken`."""
-        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         deadline_s = time.monotonic() + within_s
         while not self._try_lock():
             if time.monotonic() >= deadline_s:
-                os.close(self._fd)
                 raise Taken(f"{self._path} is held by process {read_owner(self._path) or 'unknown'}")
             time.sleep(_RETRY_S)
         os.ftruncate(self._fd, 0)
@@ -44,11 +42,20 @@ class FolderLock:
         """Give the lock up."""
         os.close(self._fd)
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
     def _try_lock(self) -> bool:
-        try:
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        # The file may have been wiped since it was opened; a lock on what is gone is none.
+        if not (_lock(fd) and _is_at(fd, self._path)):
+            os.close(fd)
             return False
+        self._fd = fd
         return True
 
 
@@ -59,12 +66,24 @@ def is_held(path: Path) -> bool:
     except FileNotFoundError:
         return False
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
+        return not _lock(fd)
     finally:
         os.close(fd)
-    return False
+
+
+def _lock(fd: int) -> bool:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _is_at(fd: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(fd), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def read_owner(path: Path) -> int | None:

@@ -4,15 +4,17 @@
 request                                       answers
 ============================================  ==========================================
 ``status``                                    all nodes, once
-``watch``                                     all nodes, now and at every change
+``watch``                                     all nodes, now, at every change, every second
 ``events`` ``count`` ``follow``               the last events, then those to come
 ``restart`` ``node``                          once: the restart has begun
 ``kill``, ``pause`` [``hold``], ``resume``    once: it is done
-``stop``                                      all nodes at every change until all are down
+``stop``                                      the same until all are down
 ============================================  ==========================================
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from orchestrator.control import Message
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     from orchestrator.supervisor import Supervisor
 
 _EVENTS_MAX = 1000
+_PULSE_S = 1.0
+"""What goes on says so at least this often, so that each side notices when the other is gone."""
 _DONE: Message = {"done": True}
 
 
@@ -42,7 +46,7 @@ async def _watch(supervisor: "Supervisor", _: Message) -> AsyncIterator[Message]
     while True:
         seen = supervisor.version
         yield supervisor.describe()
-        await supervisor.wait_for_change(seen)
+        await _wait_for_change(supervisor, seen)
 
 
 async def _events(supervisor: "Supervisor", request: Message) -> AsyncIterator[Message]:
@@ -84,8 +88,14 @@ async def _stop(supervisor: "Supervisor", _: Message) -> AsyncIterator[Message]:
     while not supervisor.is_down:
         seen = supervisor.version
         yield supervisor.describe()
-        await supervisor.wait_for_change(seen)
+        await _wait_for_change(supervisor, seen)
     yield supervisor.describe()
+
+
+async def _wait_for_change(supervisor: "Supervisor", seen: int) -> None:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_PULSE_S):
+            await supervisor.wait_for_change(seen)
 
 
 def _find(supervisor: "Supervisor", request: Message) -> Keeper:

@@ -1,0 +1,113 @@
+"""Starting a supervisor in the background, and waiting until its nodes are as they should be."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from orchestrator.control import SupervisorAway, ask, follow
+from orchestrator.plan import Launch, Plan, write_plan
+from orchestrator.ports import find_trouble
+from orchestrator.processes import clean_environment, open_output, trim_output
+
+Nodes = list[dict[str, Any]]
+
+_RETRY_S = 0.02
+_ANSWERS_WITHIN_S = 15.0
+_PORTS_FREE_WITHIN_S = 1.5
+_SILENT_AFTER_S = 5.0
+
+
+class CannotStart(Exception):
+    """Nothing was started; the message says why and what to do."""
+
+
+class NotInTime(Exception):
+    """The nodes were not as they should be in time. ``nodes`` is how they are."""
+
+    def __init__(self, nodes: Nodes) -> None:
+        super().__init__("not in time")
+        self.nodes = nodes
+
+
+def demand_ports(launches: Iterable[Launch]) -> None:
+    """Raise `CannotStart`, with who is in the way, unless every node can listen at its address."""
+    # What a killed supervisor left behind is ending right now, if at all.
+    deadline_s = time.monotonic() + _PORTS_FREE_WITHIN_S
+    for launch in launches:
+        while (trouble := find_trouble(launch.address)) is not None:
+            if time.monotonic() >= deadline_s:
+                raise CannotStart(
+                    f"{launch.name} cannot listen at {launch.address}: {trouble}; "
+                    f"end that process, or give {launch.name} another address in cluster.yaml"
+                )
+            time.sleep(_RETRY_S)
+
+
+def start_supervisor(plan: Plan, output: Path) -> None:
+    """Start a supervisor for ``plan`` that outlives this process; returns when it answers.
+
+    What it prints goes to ``output``. Raises `CannotStart`.
+    """
+    trim_output(output)
+    with open_output(output) as out:
+        printed_from = out.tell()
+        daemon = subprocess.Popen(
+            [sys.executable, "-P", "-m", "orchestrator.supervisor"],
+            stdin=subprocess.PIPE,
+            stdout=out,
+            stderr=out,
+            start_new_session=True,
+            env=clean_environment(),
+            cwd="/",
+        )
+    assert daemon.stdin is not None
+    with daemon.stdin as stdin:
+        stdin.write(write_plan(plan))
+    deadline_s = time.monotonic() + _ANSWERS_WITHIN_S
+    while not is_answering(Path(plan.socket)):
+        if daemon.poll() is not None:
+            words = output.read_bytes()[printed_from:].decode(errors="replace").strip().splitlines()
+            raise CannotStart(
+                f"the supervisor ended with code {daemon.returncode}: {words[-1] if words else output}"
+            )
+        if time.monotonic() >= deadline_s:
+            daemon.kill()
+            daemon.wait()
+            raise CannotStart(f"the supervisor did not answer within {_ANSWERS_WITHIN_S:g} s; see {output}")
+        time.sleep(_RETRY_S)
+    # It is meant to outlive us; that nobody waits for it here is no leak.
+    daemon.returncode = 0
+
+
+def is_answering(socket: Path) -> bool:
+    """Tell whether a supervisor answers."""
+    try:
+        ask(socket, {"do": "status"})
+    except SupervisorAway:
+        return False
+    return True
+
+
+def wait_for(
+    socket: Path,
+    is_settled: Callable[[Nodes], bool],
+    *,
+    within_s: float,
+    watch: Callable[[Nodes], None] = lambda _: None,
+) -> Nodes:
+    """Return the nodes when they are settled; ``watch`` sees them at every change until then.
+
+    Raises `NotInTime`, and `SupervisorAway` when the supervisor ends meanwhile.
+    """
+    deadline_s = time.monotonic() + within_s
+    for answer in follow(socket, {"do": "watch"}, within_s=_SILENT_AFTER_S):
+        nodes: Nodes = answer["nodes"]
+        if is_settled(nodes):
+            return nodes
+        if time.monotonic() >= deadline_s:
+            raise NotInTime(nodes)
+        watch(nodes)
+    raise SupervisorAway("the supervisor went away meanwhile; was the cluster taken down? see `cluster events`")
