@@ -39,8 +39,10 @@ class FolderLock:
         os.pwrite(self._fd, json.dumps({"pid": own.pid, "create_time_s": own.create_time()}).encode(), 0)
 
     def release(self) -> None:
-        """Give the lock up."""
-        os.close(self._fd)
+        """Give the lock up, if it was taken."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
 
     def __enter__(self) -> Self:
         return self

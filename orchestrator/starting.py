@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.control import SupervisorAway, ask, follow
+from orchestrator.lock import FolderLock, Taken, is_held, read_owner
 from orchestrator.plan import Launch, Plan, write_plan
 from orchestrator.ports import find_trouble
 from orchestrator.processes import clean_environment, open_output, trim_output
@@ -30,6 +31,40 @@ class NotInTime(Exception):
     def __init__(self, nodes: Nodes) -> None:
         super().__init__("not in time")
         self.nodes = nodes
+
+
+def join_or_start(socket: Path, prepare: Callable[[], Plan], *, within_s: float) -> bool:
+    """Have a supervisor run behind ``socket``; tell whether it was started here.
+
+    Whoever comes while another prepares waits for it and joins what it started.
+    ``prepare`` makes ready what the nodes need, and returns the plan. Raises
+    `CannotStart`, and what ``prepare`` raises; nothing runs then.
+    """
+    deadline_s = time.monotonic() + within_s
+    if is_answering(socket):
+        return False
+    with FolderLock(socket.with_name("up.lock")) as lock:
+        try:
+            lock.take(within_s=within_s)
+            wait_for_end(socket, within_s=deadline_s - time.monotonic())
+        except Taken as error:
+            raise CannotStart(f"{error}, which starts or ends this cluster; wait for it, or end it") from error
+        if is_answering(socket):
+            return False
+        plan = prepare()
+        demand_ports(plan.launches)
+        start_supervisor(plan, Path(plan.journal).with_name("supervisor.stderr"))
+        return True
+
+
+def wait_for_end(socket: Path, *, within_s: float) -> None:
+    """Return when no supervisor is about to end; raises `Taken` if one is for too long."""
+    lock = socket.with_name("supervisor.lock")
+    deadline_s = time.monotonic() + within_s
+    while is_held(lock) and not is_answering(socket):
+        if time.monotonic() >= deadline_s:
+            raise Taken(f"{lock} is held by process {read_owner(lock) or 'unknown'}")
+        time.sleep(_RETRY_S)
 
 
 def demand_ports(launches: Iterable[Launch]) -> None:
@@ -83,12 +118,12 @@ def start_supervisor(plan: Plan, output: Path) -> None:
 
 
 def is_answering(socket: Path) -> bool:
-    """Tell whether a supervisor answers."""
+    """Tell whether a supervisor answers that is not about to end."""
     try:
-        ask(socket, {"do": "status"})
+        answer = ask(socket, {"do": "status"})
     except SupervisorAway:
         return False
-    return True
+    return not answer["supervisor"]["is_stopping"]
 
 
 def wait_for(

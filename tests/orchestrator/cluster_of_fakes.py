@@ -12,6 +12,7 @@ from typing import Any
 import psutil
 
 from orchestrator.control import SupervisorAway, ask, follow
+from orchestrator.lock import read_owner
 from orchestrator.plan import Launch, Plan, write_plan
 from orchestrator.policy import Limits
 
@@ -58,8 +59,8 @@ class Cluster:
             journal=str(folder / "logs" / "supervisor.log"),
         )
         self.supervisors: list[subprocess.Popen[bytes]] = []
-        (folder / "state").mkdir()
-        (folder / "logs").mkdir()
+        (folder / "state").mkdir(mode=0o700)
+        (folder / "logs").mkdir(mode=0o700)
 
     def _launch(self, name: str, flags: list[str]) -> Launch:
         address = f"localhost:{free_port()}"
@@ -114,6 +115,9 @@ class Cluster:
 
     def close(self) -> None:
         """End whatever is left."""
+        owner = read_owner(Path(self.plan.lock))
+        if owner is not None:
+            psutil.Process(owner).kill()
         for supervisor in self.supervisors:
             if supervisor.poll() is None:
                 supervisor.kill()
