@@ -64,7 +64,7 @@ class BankLink:
         self._log = log.bind(bank=name)
         self._outgoing: Inbox[Batch] = Inbox()
         self._dial_now = asyncio.Event()
-        self._stub: "bank_pb2_grpc.BankServiceAsyncStub | None" = None
+        self._stub: bank_pb2_grpc.BankServiceAsyncStub | None = None
 
     def dial(self, address: str) -> None:
         """Reach the bank at ``address`` from now on; at once, unless it is connected there."""
