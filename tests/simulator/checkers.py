@@ -58,7 +58,7 @@ def _check_books(name: str, bank: BankStore, committed: set[tuple[bytes, str, in
 
 
 def _check_conservation(banks: Iterable[BankStore], committed: set[tuple[bytes, str, int]]) -> None:
-    """What customers own, and what is posted at one bank and not yet at the other, is what was paid in."""
+    """Demand that what customers own, with what is posted at one bank and not yet at the other, was paid in."""
     owned = 0
     legs: dict[tuple[bytes, str], int] = {}
     for bank in banks:

@@ -7,7 +7,7 @@ from tests.simulator.checkers import Violation, check_liveness, check_safety
 from tests.simulator.world import BANKS, Message, World
 
 NODES = ("gateway", *BANKS)
-_STEPS = 160
+_STEPS = 200
 _CALM_ROUNDS = 60
 
 
@@ -49,7 +49,7 @@ def _have_a_bad_day(world: World) -> None:
         world.send(Message(node, "open", None))
     happenings: list[tuple[int, Callable[[], None]]] = [
         (24, lambda: _deliver_any(world, lose, double, rush)),
-        (20, lambda: world.turn(choose.choice(NODES))),
+        (16, lambda: _turn_any(world)),
         (4, world.want_payment),
         (6, world.ask_again),
         (2, lambda: _let_time_pass(world)),
@@ -81,6 +81,12 @@ def _deliver_any(world: World, lose: float, double: float, rush: int) -> None:
         world.bag.pop()
     if fate < 1 - lose:
         world.deliver(message)
+
+
+def _turn_any(world: World) -> None:
+    waiting = [node for node in NODES if world.has_heard(node)]
+    if waiting:
+        world.turn(world.random.choice(waiting))
 
 
 def _let_time_pass(world: World) -> None:

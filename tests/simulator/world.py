@@ -166,6 +166,8 @@ class World:
 
     def __init__(self, seed: int) -> None:
         self.random = Random(seed)
+        # In a small world all that happens, happens to few payments.
+        self.payers, self.payment_ids = self.random.choice([(1, 1), (2, 1), (3, 2)])
         self.now_ms = 0
         self.crash_rate = 0.0
         self.bag: list[Message] = []
@@ -253,6 +255,11 @@ class World:
         elif isinstance(answer, Differs) and asked == told.payment:
             told.is_refused = True
 
+    def has_heard(self, node: str) -> bool:
+        """Tell whether something waits for a node's next turn."""
+        process = self.gateway if node == "gateway" else self.banks[node]
+        return process is not None and bool(process.inbox)
+
     def turn(self, node: str) -> None:
         """Let a node take a turn on what it has heard; it may die in it."""
         process = self.gateway if node == "gateway" else self.banks[node]
@@ -280,11 +287,11 @@ class World:
     def want_payment(self) -> None:
         """Let a client want to move money that may or may not be there."""
         choose = self.random
-        payer = choose.choice(USERS)
+        payer = choose.choice(USERS[: self.payers])
         payer_bank, payee_bank = choose.choice(BANKS), choose.choice(BANKS)
         payee = choose.choice([user for user in USERS if user != payer or payer_bank != payee_bank])
         # A few ids, so that users share them: ids are each user's own.
-        payment_id = bytes([choose.randrange(2)]) * 16
+        payment_id = bytes([choose.randrange(self.payment_ids)]) * 16
         amount_minor = choose.choice([1, 50, 120, 250, 301])
         payment = Payment(payment_id, payer, payer_bank, payee, payee_bank, amount_minor, "INR", "")
         if payment.key not in self.told:
