@@ -81,6 +81,7 @@ class Keeper:
         self._process: Process | None = None
         self._instance = ""
         self._started_at = ""
+        self._starts = 0
         self._health = Health()
         self._paused = ""
         self._is_killed_by_chaos = False
@@ -170,6 +171,7 @@ class Keeper:
             "pid": process.pid if process else None,
             "create_time_s": process.create_time_s if process else None,
             "started_at": self._started_at if process else None,
+            "starts": self._starts,
             "restarts": self.life.restarts,
             "next_start_in_s": None if next_s is None else max(0.0, next_s - _now_s()),
             "cpu_percent": self._usage.cpu_percent,
@@ -221,6 +223,7 @@ class Keeper:
 
     def _spawn(self) -> None:
         self._instance = str(uuid4())
+        self._starts += 1
         self._health = Health()
         launch = self.launch
         try:

@@ -13,7 +13,8 @@ from orchestrator.plan import Launch, Plan, write_plan
 from orchestrator.ports import find_trouble
 from orchestrator.processes import clean_environment, open_output, trim_output
 
-Nodes = list[dict[str, Any]]
+Node = dict[str, Any]
+Nodes = list[Node]
 
 _RETRY_S = 0.02
 _ANSWERS_WITHIN_S = 15.0

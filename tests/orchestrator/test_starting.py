@@ -92,7 +92,7 @@ def test_a_taken_port_stops_the_start_and_nothing_is_half_made(cluster: Cluster)
 
 def test_a_supervisor_that_ends_at_once_is_quoted(cluster: Cluster) -> None:
     cluster.plan = replace(cluster.plan, prober_output="/proc/none", lock="/proc/none/supervisor.lock")
-    with pytest.raises(CannotStart, match="the supervisor ended with code 1: FileNotFoundError: .*/proc/none"):
+    with pytest.raises(CannotStart, match=r"the supervisor ended with code 1: FileNotFoundError: .*/proc/none"):
         start(cluster)
 
 
