@@ -260,9 +260,10 @@ class Keeper:
             self._timer = asyncio.get_running_loop().call_at(at_s, self._tell, TimePassed())
 
     def _report_change(self, before: Life) -> None:
-        if self.life.state is before.state:
+        # A start is told by what came of it: "started", or a back-off.
+        if self.life.state in (before.state, State.STARTING):
             return
-        text = self.life.reason
+        text = "answers" if self.life.state is State.RUNNING else self.life.reason
         if self.life.next_start_s is not None:
             text += f"; next start in {self.life.next_start_s - _now_s():.1f} s"
         self._report(self.launch.name, self.life.state.value.lower(), text)

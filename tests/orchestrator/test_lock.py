@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator import lock
 from orchestrator.lock import FolderLock, Taken, is_held, read_owner
 
 HOLD = """
 import sys
 from pathlib import Path
+from orchestrator import lock
 from orchestrator.lock import FolderLock
 FolderLock(Path(sys.argv[1])).take()
 print("held", flush=True)
@@ -25,12 +27,12 @@ def path(tmp_path: Path) -> Path:
 
 
 def test_a_second_taker_learns_who_holds_it(path: Path) -> None:
-    lock = FolderLock(path)
-    lock.take()
+    first = FolderLock(path)
+    first.take()
     with pytest.raises(Taken, match=f"supervisor.lock is held by process {os.getpid()}"):
         FolderLock(path).take()
     assert is_held(path)
-    lock.release()
+    first.release()
     assert not is_held(path)
 
 
@@ -44,10 +46,9 @@ def test_a_lock_dies_with_its_holder(path: Path) -> None:
         with pytest.raises(Taken, match=str(holder.pid)):
             FolderLock(path).take()
         holder.kill()
-    lock = FolderLock(path)
-    lock.take()
-    assert read_owner(path) == os.getpid()
-    lock.release()
+    with FolderLock(path) as taken:
+        taken.take()
+        assert read_owner(path) == os.getpid()
 
 
 def test_a_taker_waits_for_the_holder(path: Path) -> None:
@@ -57,20 +58,26 @@ def test_a_taker_waits_for_the_holder(path: Path) -> None:
         assert holder.stdout is not None
         holder.stdout.readline()
         holder.kill()
-        with FolderLock(path) as lock:
-            lock.take(within_s=10)
+        with FolderLock(path) as taken:
+            taken.take(within_s=10)
             assert is_held(path)
 
 
-def test_a_wiped_lock_file_is_no_lock(path: Path) -> None:
-    old = FolderLock(path)
-    old.take()
-    path.unlink()
-    new = FolderLock(path)
-    new.take()
-    assert is_held(path)
-    new.release()
-    old.release()
+def test_a_file_that_is_wiped_while_it_is_locked_is_no_lock(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    really_lock = lock._lock
+    wiped = []
+
+    def wipe_once(fd: int) -> bool:
+        if not wiped:
+            path.unlink()
+            wiped.append(path)
+        return really_lock(fd)
+
+    monkeypatch.setattr(lock, "_lock", wipe_once)
+    with FolderLock(path) as taken:
+        taken.take(within_s=10)
+        assert wiped
+        assert is_held(path)
 
 
 @pytest.mark.parametrize("text", [b"", b"{", b"[]", b'{"pid": 1, "create_time_s": 0}', b'{"pid": "x"}', b"\xff"])

@@ -298,6 +298,15 @@ HISTORIES = {
         101   unanswered    RUNNING
         106   unanswered    RUNNING   kill
     """,
+    "the silence before a hold does not count after it": """
+        0     start         STARTING  spawn
+        1     answered      RUNNING
+        2     unanswered    RUNNING
+        3     hold          RUNNING
+        99    resume        RUNNING
+        100   unanswered    RUNNING
+        105   unanswered    RUNNING   kill
+    """,
     "a held node that is killed is held no more": """
         0     start         STARTING  spawn
         1     answered      RUNNING
