@@ -1,0 +1,101 @@
+"""The command line and the life of a node's process, the same for every program.
+
+Exit codes: 0 stopped on demand; 2 wrong flags; `EXIT_UNUSABLE` when starting again
+would not help, `EXIT_LATER` when it may; anything else is a crash.
+"""
+
+import argparse
+import asyncio
+import os
+import re
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from nodes.core.names import is_address
+from nodes.runtime.access import AccessRuleMissing
+from nodes.runtime.database import DatabaseUnusable
+from nodes.runtime.server import PortUnusable
+from nodes.runtime.tls import CertificateUnusable, TlsFiles
+
+EXIT_UNUSABLE = 78
+EXIT_LATER = 75
+EXIT_CRASHED = 70
+
+_DURATION = re.compile(r"(?P<number>[0-9]+(\.[0-9]+)?)(?P<unit>ms|s|m)")
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0}
+
+
+def parse_duration(text: str) -> float:
+    """Return the seconds of ``500ms``, ``2s`` or ``1m``."""
+    match = _DURATION.fullmatch(text)
+    if match is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a duration; write it like 500ms, 2s or 1m")
+    return float(match["number"]) * _SECONDS[match["unit"]]
+
+
+def parse_address(text: str) -> str:
+    """Return an address host:port."""
+    if not is_address(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not host:port with a port of 1 to 65535")
+    return text
+
+
+def add_node_flags(parser: argparse.ArgumentParser) -> None:
+    """Add what every node is started with."""
+    parser.add_argument("--listen", type=parse_address, required=True, help="host:port to serve at")
+    parser.add_argument("--database", type=Path, required=True, help="SQLite file, made if it is not there")
+    parser.add_argument("--ca", type=Path, required=True, help="certificate of the cluster's authority (PEM)")
+    parser.add_argument("--certificate", type=Path, required=True, help="this node's certificate (PEM)")
+    parser.add_argument(
+        "--key", type=Path, required=True, help="its private key (PEM), readable by its owner alone"
+    )
+    parser.add_argument("--log", type=Path, required=True, help="file for JSON lines")
+    parser.add_argument("--instance", default="", help="what the starter calls this process; shown in its status")
+    parser.add_argument("--lifeline-fd", type=int, help="descriptor of a pipe; the node ends when it ends")
+
+
+def tls_files(flags: argparse.Namespace) -> TlsFiles:
+    """Return where the flags say that the certificate is."""
+    return TlsFiles(flags.ca, flags.certificate, flags.key)
+
+
+def run_node(serve: Callable[[asyncio.Event], Awaitable[None]], *unusable: type[Exception]) -> int:
+    """Run a node until SIGTERM or SIGINT sets the event that ``serve`` is given; return the exit code.
+
+    Errors that a person can mend are one line on stderr: ``unusable`` are the
+    program's own, beside those of certificate, database and port.
+    """
+    mendable: tuple[type[Exception], ...] = (CertificateUnusable, DatabaseUnusable, AccessRuleMissing, *unusable)
+    try:
+        asyncio.run(_serve_until_told(serve))
+    except mendable as error:
+        return _complain(error, EXIT_UNUSABLE)
+    except PortUnusable as error:
+        return _complain(error, EXIT_LATER)
+    return 0
+
+
+async def run_or_die(turns: Awaitable[None]) -> None:
+    """Run a node's loop; if it fails, end the process at once, without a word to any peer.
+
+    It no longer knows what is durable; the next start begins from the disk.
+    """
+    try:
+        await turns
+    except Exception as error:
+        print(f"fatal: {type(error).__name__}: {error}", file=sys.stderr, flush=True)  # noqa: T201
+        os._exit(EXIT_CRASHED)
+
+
+async def _serve_until_told(serve: Callable[[asyncio.Event], Awaitable[None]]) -> None:
+    told = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, told.set)
+    await serve(told)
+
+
+def _complain(error: Exception, code: int) -> int:
+    print(f"error: {error}", file=sys.stderr, flush=True)  # noqa: T201 - what the starter reads
+    return code

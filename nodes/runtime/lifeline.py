@@ -1,0 +1,33 @@
+"""A node ends when whoever started it is gone, however that came about.
+
+Two ropes, since each has a gap: the kernel's parent-death signal (Linux only, and it
+goes by the thread that started the node), and a pipe whose other end the starter alone
+holds, which ends when the starter does.
+"""
+
+import ctypes
+import os
+import signal
+import sys
+import threading
+
+_PR_SET_PDEATHSIG = 1
+
+
+def end_with_parent(lifeline_fd: int | None) -> None:
+    """Tie this process to its parent. Call it first thing, in the main thread."""
+    if lifeline_fd is None:
+        return
+    os.set_inheritable(lifeline_fd, False)
+    if sys.platform == "linux":
+        parent = os.getppid()
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:
+            os._exit(0)
+    threading.Thread(target=_end_at_eof, args=(lifeline_fd,), daemon=True, name="lifeline").start()
+
+
+def _end_at_eof(lifeline_fd: int) -> None:
+    while os.read(lifeline_fd, 1):
+        pass
+    os._exit(0)

@@ -1,0 +1,76 @@
+"""A node's gRPC server: mutual TLS, access rules, request log, health; refuses to start half."""
+
+from collections.abc import Callable
+from typing import Any
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from structlog.typing import FilteringBoundLogger
+
+from nodes.runtime.access import Authenticate, Gatekeeper, collect_rules
+from nodes.runtime.server_calls import ServerCalls
+from nodes.runtime.tls import CONNECTION_OPTIONS, Tls
+
+_OPTIONS: list[tuple[str, Any]] = [
+    *CONNECTION_OPTIONS,
+    # Without this a second server would share the port, and each get half of the calls.
+    ("grpc.so_reuseport", 0),
+    ("grpc.max_metadata_size", 16 * 1024),
+    ("grpc.max_concurrent_streams", 4096),
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
+]
+
+
+class PortUnusable(Exception):
+    """The server cannot listen there; the message says where and what to do."""
+
+
+class NodeServer:
+    """One node's server. `add` its services, then `start`."""
+
+    def __init__(
+        self, listen: str, tls: Tls, log: FilteringBoundLogger, *, authenticate: Authenticate | None = None
+    ) -> None:
+        self.port = 0
+        self._listen = listen
+        self._tls = tls
+        self._log = log
+        self._authenticate = authenticate
+        self._services: list[tuple[Callable[[Any, grpc.aio.Server], None], Any]] = []
+        self._names: list[str] = []
+        self._health = health.aio.HealthServicer()
+        self._server: grpc.aio.Server | None = None
+        self.add("grpc.health.v1.Health", health_pb2_grpc.add_HealthServicer_to_server, self._health)
+
+    def add(self, name: str, add_to_server: Callable[[Any, grpc.aio.Server], None], servicer: Any) -> None:
+        """Offer the service ``name`` (``package.Service``); before `start`."""
+        self._names.append(name)
+        self._services.append((add_to_server, servicer))
+
+    async def start(self) -> None:
+        """Listen; raises `PortUnusable`, or `nodes.runtime.access.AccessRuleMissing` before it does."""
+        gatekeeper = Gatekeeper(self._tls.identity.cluster, collect_rules(self._names), self._authenticate)
+        server = grpc.aio.server(interceptors=[ServerCalls(gatekeeper, self._log)], options=_OPTIONS)
+        for add_to_server, servicer in self._services:
+            add_to_server(servicer, server)
+        await self.set_ready(False)
+        try:
+            self.port = server.add_secure_port(self._listen, self._tls.server_credentials())
+        except RuntimeError as error:
+            raise PortUnusable(
+                f"cannot listen on {self._listen}: the port is in use, or the address is not this machine's"
+            ) from error
+        await server.start()
+        self._server = server
+        self._log.info("listening", address=self._listen, port=self.port)
+
+    async def set_ready(self, is_ready: bool) -> None:
+        """Say SERVING or NOT_SERVING to whoever checks this node's health."""
+        status = health_pb2.HealthCheckResponse
+        await self._health.set("", status.SERVING if is_ready else status.NOT_SERVING)
+
+    async def stop(self, grace_s: float) -> None:
+        """Say NOT_SERVING, let calls under way end for up to ``grace_s``, then stop."""
+        await self._health.enter_graceful_shutdown()
+        if self._server is not None:
+            await self._server.stop(grace_s)

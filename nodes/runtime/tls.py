@@ -1,0 +1,218 @@
+"""Mutual TLS: a node's own certificate, checked before it is used, and lines to others.
+
+Every connection has a certificate on both sides. A server learns who calls from the
+certificate's one SPIFFE URI (`peer_identity`); whoever dials demands the DNS name that
+carries the same identity (`nodes.core.names`), so nobody answers for another.
+"""
+
+import ssl
+from base64 import urlsafe_b64encode
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import grpc
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
+
+from nodes.core.names import Identity, PeerKind, parse_identity
+
+MESSAGE_BYTES_MAX = 16 * 1024 * 1024
+"""Batches of payments fit, floods do not."""
+
+CONNECTION_OPTIONS: list[tuple[str, Any]] = [
+    ("grpc.max_send_message_length", MESSAGE_BYTES_MAX),
+    ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
+    ("grpc.keepalive_time_ms", 10_000),
+    ("grpc.keepalive_timeout_ms", 5_000),
+    ("grpc.http2.max_pings_without_data", 0),
+]
+_CHANNEL_OPTIONS: list[tuple[str, Any]] = [
+    *CONNECTION_OPTIONS,
+    ("grpc.enable_retries", 0),
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 1_000),
+    ("grpc.use_local_subchannel_pool", 1),
+]
+
+
+class CertificateUnusable(Exception):
+    """A certificate or key cannot be used; the message says which file, why and what to do."""
+
+
+class IdentityRefused(Exception):
+    """A peer's certificate does not say who it is in the one way that counts."""
+
+
+@dataclass(frozen=True, slots=True)
+class TlsFiles:
+    """Where a node's certificate is: PEM files of the authority, the leaf and its key."""
+
+    ca: Path
+    certificate: Path
+    key: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """A certificate that was found good, with its key; who holds it is ``identity``."""
+
+    identity: Identity
+    not_after: datetime
+    thumbprint: str
+    ca_pem: bytes
+    certificate_pem: bytes
+    key_pem: bytes
+
+    def server_credentials(self) -> grpc.ServerCredentials:
+        """Serve with this certificate, to callers that have one of the same authority."""
+        pair = [(self.key_pem, self.certificate_pem)]
+        return grpc.ssl_server_credentials(pair, root_certificates=self.ca_pem, require_client_auth=True)
+
+    def channel_credentials(self) -> grpc.ChannelCredentials:
+        """Call with this certificate."""
+        return grpc.ssl_channel_credentials(self.ca_pem, self.key_pem, self.certificate_pem)
+
+
+def load_tls(files: TlsFiles, *, kind: PeerKind, name: str | None = None) -> Tls:
+    """Read a node's certificate and check all that a handshake would stumble over; raises `CertificateUnusable`.
+
+    It must be for an identity of ``kind`` (and ``name``, if given), and valid now.
+    """
+    holder = f"{kind.name.lower()} {name}" if name else f"{kind.name.lower()}"
+    ca = _parse_certificate(files.ca, _read(files.ca, f"a {holder} cannot start without its authority"))
+    pem = _read(files.certificate, f"a {holder} cannot start without its own certificate")
+    leaf = _parse_certificate(files.certificate, pem)
+    key_pem = _read(files.key, f"a {holder} cannot start without its own key")
+    _demand_private(files.key)
+    if _public_bytes(_parse_key(files.key, key_pem)) != _public_bytes(leaf):
+        raise CertificateUnusable(f"{files.key} is not the key of {files.certificate}: make both anew")
+    try:
+        leaf.verify_directly_issued_by(ca)
+    except (ValueError, TypeError, InvalidSignature) as error:
+        raise CertificateUnusable(f"{files.certificate} is not signed by {files.ca}: make it anew") from error
+    _demand_valid_now(files.certificate, leaf)
+    _demand_valid_now(files.ca, ca)
+    identity = _own_identity(files.certificate, leaf)
+    if identity.kind is not kind or (name is not None and identity.name != name):
+        raise CertificateUnusable(f"{files.certificate} is the certificate of {identity.path}, not of {holder}")
+    ca_pem = ca.public_bytes(serialization.Encoding.PEM)
+    return Tls(identity, leaf.not_valid_after_utc, _thumbprint(leaf), ca_pem, pem, key_pem)
+
+
+def dial(
+    address: str, tls: Tls, peer: Identity, *, interceptors: Sequence[grpc.aio.ClientInterceptor] = ()
+) -> grpc.aio.Channel:
+    """Open a line of its own to ``peer`` at ``address``; another's certificate fails the handshake."""
+    return grpc.aio.secure_channel(
+        address, tls.channel_credentials(), options=_options(peer), interceptors=interceptors
+    )
+
+
+def dial_blocking(address: str, tls: Tls, peer: Identity, *, interceptors: Sequence[Any] = ()) -> grpc.Channel:
+    """Do the same for callers without an event loop."""
+    channel = grpc.secure_channel(address, tls.channel_credentials(), options=_options(peer))
+    return grpc.intercept_channel(channel, *interceptors) if interceptors else channel
+
+
+def peer_identity(auth_context: Mapping[str, Iterable[bytes]], cluster: str) -> Identity:
+    """Return who calls; raises `IdentityRefused`.
+
+    Only ``peer_spiffe_id`` counts: gRPC gives it when there is exactly one URI and it
+    is a SPIFFE one. Its ``peer_identities`` would fall back to the common name.
+    """
+    uris = tuple(auth_context.get("peer_spiffe_id", ()))
+    if len(uris) != 1:
+        raise IdentityRefused("the certificate must have exactly one URI, a SPIFFE one")
+    try:
+        identity = parse_identity(uris[0].decode("ascii", "replace"))
+    except ValueError as error:
+        raise IdentityRefused(str(error)) from error
+    if identity.cluster != cluster:
+        raise IdentityRefused(f"the certificate is of the cluster {identity.cluster}, not of {cluster}")
+    return identity
+
+
+def peer_thumbprint(auth_context: Mapping[str, Iterable[bytes]]) -> str:
+    """Return the SHA-256 of the caller's certificate (RFC 8705, x5t#S256); empty if there is none."""
+    return next(map(_thumbprint_of_pem, auth_context.get("x509_pem_cert", ())), "")
+
+
+def _options(peer: Identity) -> list[tuple[str, Any]]:
+    return [*_CHANNEL_OPTIONS, ("grpc.ssl_target_name_override", peer.tls_name)]
+
+
+def _read(path: Path, consequence: str) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise CertificateUnusable(f"there is no file {path}: {consequence}") from error
+    except OSError as error:
+        raise CertificateUnusable(f"cannot read {path} ({error.strerror}): {consequence}") from error
+
+
+def _demand_private(path: Path) -> None:
+    if path.stat().st_mode & 0o077:
+        raise CertificateUnusable(f"{path} can be read by others: chmod 600 {path}")
+
+
+def _parse_certificate(path: Path, pem: bytes) -> x509.Certificate:
+    try:
+        return x509.load_pem_x509_certificate(pem)
+    except ValueError as error:
+        raise CertificateUnusable(f"{path} is not a certificate in PEM: make it anew") from error
+
+
+def _parse_key(path: Path, pem: bytes) -> PrivateKeyTypes:
+    try:
+        return serialization.load_pem_private_key(pem, password=None)
+    except (ValueError, TypeError) as error:
+        raise CertificateUnusable(f"{path} is not an unencrypted private key in PEM: make it anew") from error
+
+
+def _public_bytes(holder: PrivateKeyTypes | x509.Certificate) -> bytes:
+    return holder.public_key().public_bytes(
+        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+
+
+def _demand_valid_now(path: Path, certificate: x509.Certificate) -> None:
+    now = datetime.now(UTC)
+    if now > certificate.not_valid_after_utc:
+        raise CertificateUnusable(
+            f"{path} expired at {certificate.not_valid_after_utc:%Y-%m-%d %H:%M} UTC: make it anew"
+        )
+    if now < certificate.not_valid_before_utc:
+        since = f"{certificate.not_valid_before_utc:%Y-%m-%d %H:%M} UTC"
+        raise CertificateUnusable(f"{path} is not valid before {since}: check this machine's clock")
+
+
+def _own_identity(path: Path, leaf: x509.Certificate) -> Identity:
+    try:
+        names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        [uri] = names.get_values_for_type(x509.UniformResourceIdentifier)
+        return parse_identity(uri)
+    except (x509.ExtensionNotFound, ValueError) as error:
+        raise CertificateUnusable(
+            f"{path} does not have exactly one SPIFFE URI of a cluster: make it anew"
+        ) from error
+
+
+def _thumbprint(certificate: x509.Certificate) -> str:
+    return _encode(certificate.public_bytes(serialization.Encoding.DER))
+
+
+@lru_cache(maxsize=4096)
+def _thumbprint_of_pem(pem: bytes) -> str:
+    return _encode(ssl.PEM_cert_to_DER_cert(pem.decode("ascii")))
+
+
+def _encode(der: bytes) -> str:
+    return urlsafe_b64encode(sha256(der).digest()).rstrip(b"=").decode()
