@@ -45,11 +45,17 @@ def _find_fault(content: Any) -> str:
         return f"currency: {content['currency']!r} is not a known ISO 4217 code"
     if not isinstance(content["accounts"], dict):
         return "accounts: must be an object of opening balances by user"
-    for user, opening_minor in content["accounts"].items():
-        if not is_user_name(user):
-            return f"accounts: {user!r} cannot be a user: {USER_NAME_RULE}"
-        if type(opening_minor) is not int or not 0 <= opening_minor <= BALANCE_MAX:
-            return f"accounts.{user}: must be a whole number of minor units, 0 or more"
+    faults = [_find_account_fault(user, opening_minor) for user, opening_minor in content["accounts"].items()]
+    if any(faults):
+        return next(filter(None, faults))
     if sum(content["accounts"].values()) > BALANCE_MAX:
         return "accounts: the opening balances add up to more than a ledger can keep"
+    return ""
+
+
+def _find_account_fault(user: str, opening_minor: Any) -> str:
+    if not is_user_name(user):
+        return f"accounts: {user!r} cannot be a user: {USER_NAME_RULE}"
+    if type(opening_minor) is not int or not 0 <= opening_minor <= BALANCE_MAX:
+        return f"accounts.{user}: must be a whole number of minor units, 0 or more"
     return ""

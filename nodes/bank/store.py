@@ -187,6 +187,13 @@ class BankStore:
         """Return how many customers have an account."""
         return int(self._execute("SELECT count(*) FROM account WHERE name NOT GLOB '@*'").get)
 
+    def net_due(self, currency: str) -> int:
+        """Return what this bank owes all others together; below 0, what it is owed. Reads a row a bank."""
+        query = "SELECT name, posted FROM account WHERE name > '@' AND name < 'A'"
+        rows = self._execute(query)
+        own = paid_in_account(currency)
+        return sum(posted for name, posted in rows if name.endswith(f"/{currency}") and name != own)
+
     def sum_accounts(self) -> dict[str, CurrencySums]:
         """Add up the accounts, by currency."""
         sums: dict[str, CurrencySums] = {}

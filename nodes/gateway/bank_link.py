@@ -131,7 +131,7 @@ class BankLink:
                 self._events.disconnected(self.name)
 
     async def _read(self, stream: Stream) -> None:
-        async for response in stream:
+        while isinstance(response := await stream.read(), pb.TransactResponse):
             self._done_number = response.done_number
             self._events.received(self.name, response)
         raise ConnectionError("the bank closed the stream")

@@ -96,7 +96,7 @@ def _write_payment(payment: Payment, user: str, created_at_us: int) -> payment_p
     )
 
 
-def _direction(payment: Payment, user: str) -> payment_pb2.Direction:
+def _direction(payment: Payment, user: str) -> payment_pb2.Direction.ValueType:
     if payment.payer == payment.payee:
         return payment_pb2.DIRECTION_BETWEEN_OWN_ACCOUNTS
     return payment_pb2.DIRECTION_OUTGOING if user == payment.payer else payment_pb2.DIRECTION_INCOMING

@@ -72,6 +72,10 @@ class GatewayLoop:
         self.links[link.name] = link
         self.coordinator.connected.setdefault(link.name, False)
 
+    def sorted_links(self) -> list[BankLink]:
+        """Return the lines to all banks, by name."""
+        return [link for _, link in sorted(self.links.items())]
+
     def bank_events(self) -> BankEvents:
         """Where a `BankLink` reports to."""
         return BankEvents(

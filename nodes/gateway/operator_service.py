@@ -31,7 +31,7 @@ class OperatorService(operator_pb2_grpc.OperatorServiceServicer):
         known = self._find(payment_id)
         if not known:
             raise RequestRefused(grpc.StatusCode.NOT_FOUND, f"no user has a payment {request.payment_id}")
-        links = self._loop.links.values()
+        links = self._loop.sorted_links()
         seen = await asyncio.gather(*(_look_at(link, payment_id) for link in links))
         return pb.ShowPaymentResponse(
             traces=[
@@ -42,7 +42,7 @@ class OperatorService(operator_pb2_grpc.OperatorServiceServicer):
 
     async def CollectTotals(self, request: pb.CollectTotalsRequest, context: Context) -> pb.CollectTotalsResponse:
         """Ask every bank for its sums."""
-        links = list(self._loop.links.values())
+        links = self._loop.sorted_links()
         asked = await asyncio.gather(*(link.totals() for link in links), return_exceptions=True)
         response = pb.CollectTotalsResponse()
         for link, answer in zip(links, asked, strict=True):

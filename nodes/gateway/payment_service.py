@@ -144,7 +144,7 @@ class PaymentService(payment_pb2_grpc.PaymentServiceServicer):
     async def GetBalance(self, request: pb.GetBalanceRequest, context: Context) -> pb.GetBalanceResponse:
         """Ask one bank, or all, for the user's account."""
         user = _subject(request.user)
-        links = [self._find_link(request.bank)] if request.bank else list(self._loop.links.values())
+        links = [self._find_link(request.bank)] if request.bank else self._loop.sorted_links()
         asked = await asyncio.gather(*(link.balances(user) for link in links), return_exceptions=True)
         response = pb.GetBalanceResponse()
         for link, answer in zip(links, asked, strict=True):

@@ -20,6 +20,9 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from interbank.v1 import access_pb2
 from structlog.typing import FilteringBoundLogger
 
+from nodes.core.messages import Contradiction
+from nodes.core.violations import format_payment_id
+
 _FILE_BYTES_MAX = 20 * 1024 * 1024
 _FILES_KEPT = 5
 _INFO = 20
@@ -90,6 +93,18 @@ def describe(message: Message) -> dict[str, Any]:
 def count_items(message: Message) -> dict[str, int]:
     """Return how many items each repeated field of a message has, for one line a batch."""
     return {field.name: len(value) for field, value in message.ListFields() if field.is_repeated}
+
+
+def log_contradiction(log: FilteringBoundLogger, found: Contradiction) -> None:
+    """Raise the alarm that two records cannot both be true."""
+    log.critical(
+        "contradiction",
+        payment_id=format_payment_id(found.payment_id),
+        payer=found.payer,
+        epoch=found.epoch,
+        said=found.said,
+        recorded=found.recorded,
+    )
 
 
 def _show(field: FieldDescriptor, value: Any) -> Any:

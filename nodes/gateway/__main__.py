@@ -1,0 +1,149 @@
+"""Start the gateway: ``python -m nodes.gateway --help`` tells all that it needs."""
+
+import argparse
+import asyncio
+import sys
+from contextvars import Context
+from pathlib import Path
+
+import grpc
+from interbank.v1 import operator_pb2, operator_pb2_grpc, payment_pb2_grpc, registry_pb2_grpc
+from structlog.typing import FilteringBoundLogger
+
+from nodes.core.coordinator import Coordinator
+from nodes.core.names import Identity, PeerKind
+from nodes.gateway.bank_link import BankLink
+from nodes.gateway.logins import Logins
+from nodes.gateway.loop import GatewayLoop
+from nodes.gateway.operator_service import OperatorService
+from nodes.gateway.payment_service import PaymentService
+from nodes.gateway.registry_service import RegistryService
+from nodes.gateway.store import GatewayStore
+from nodes.gateway.tokens import TokenIssuer, TokenKeyUnusable, load_token_key
+from nodes.gateway.transactions_file import TransactionsFile
+from nodes.gateway.users import UsersUnusable, load_users
+from nodes.runtime.event_log import log_contradiction, open_event_log
+from nodes.runtime.flags import add_node_flags, parse_duration, run_node, run_or_die, tls_files
+from nodes.runtime.lifeline import end_with_parent
+from nodes.runtime.node_service import NodeService
+from nodes.runtime.server import NodeServer
+from nodes.runtime.tls import Tls, dial, load_tls
+
+_GRACE_S = 2.5
+
+
+def main() -> int:
+    """Run the gateway until it is told to stop; return the exit code."""
+    flags = _parse_flags()
+    end_with_parent(flags.lifeline_fd)
+    return run_node(lambda told: _serve(flags, told), UsersUnusable, TokenKeyUnusable)
+
+
+def _parse_flags() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m nodes.gateway",
+        description="The gateway: takes payments from clients and coordinates them between banks.",
+        epilog="Banks register by themselves; SIGTERM stops the gateway after what is under way has ended.",
+    )
+    parser.add_argument("--users", type=Path, required=True, help="JSON file of the users who may log in")
+    parser.add_argument("--token-key", type=Path, required=True, help="private key (PEM, P-256) that signs tokens")
+    parser.add_argument("--transactions", type=Path, required=True, help="file for one JSON line a payment")
+    parser.add_argument(
+        "--payment-timeout", type=parse_duration, default=2.0, help="how long banks may take to vote (2s)"
+    )
+    add_node_flags(parser)
+    return parser.parse_args()
+
+
+async def _serve(flags: argparse.Namespace, told: asyncio.Event) -> None:
+    tls = load_tls(tls_files(flags), kind=PeerKind.GATEWAY)
+    users = load_users(flags.users)
+    issuer = TokenIssuer(load_token_key(flags.token_key), tls.identity.cluster)
+    log = open_event_log(flags.log, "gateway")
+    store = GatewayStore.open(flags.database)
+    epoch = store.begin_epoch()
+    transactions = TransactionsFile(flags.transactions, store)
+    coordinator = Coordinator(
+        epoch=epoch, last_sequence=store.last_sequence(), timeout_ms=int(flags.payment_timeout * 1000)
+    )
+    loop = GatewayLoop(
+        coordinator, store, record=transactions.append, report=lambda found: log_contradiction(log, found)
+    )
+    banks = Banks(loop, tls, log)
+    logins = Logins(users, issuer, store)
+    server = NodeServer(flags.listen, tls, log, authenticate=logins.authenticate)
+    payments = PaymentService(logins, loop, store)
+    server.add("interbank.v1.PaymentService", payment_pb2_grpc.add_PaymentServiceServicer_to_server, payments)
+    registry = RegistryService(loop, store, banks.reach)
+    server.add("interbank.v1.RegistryService", registry_pb2_grpc.add_RegistryServiceServicer_to_server, registry)
+    operator = OperatorService(loop, store)
+    server.add("interbank.v1.OperatorService", operator_pb2_grpc.add_OperatorServiceServicer_to_server, operator)
+    describe = Status(loop, store).describe
+    node = NodeService(name="gateway", role="gateway", instance=flags.instance, describe=describe)
+    server.add("interbank.v1.NodeService", operator_pb2_grpc.add_NodeServiceServicer_to_server, node)
+    log.info("started", epoch=epoch, decisions=coordinator.last_sequence)
+    turning = asyncio.create_task(run_or_die(loop.run()))
+    for name, address in store.banks().items():
+        banks.reach(name, address)
+    await server.start()
+    await server.set_ready(True)
+    await told.wait()
+    log.info("stopping", under_way=len(coordinator.open))
+    await server.stop(_GRACE_S)
+    await banks.leave()
+    turning.cancel()
+    logins.close()
+    transactions.close()
+    store.close()
+    log.info("stopped")
+
+
+class Banks:
+    """The lines to all banks, each kept open by a task of its own."""
+
+    def __init__(self, loop: GatewayLoop, tls: Tls, log: FilteringBoundLogger) -> None:
+        self._loop = loop
+        self._tls = tls
+        self._log = log
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def reach(self, name: str, address: str) -> None:
+        """Reach a bank at ``address`` from now on, whether it is known already or not."""
+        link = self._loop.links.get(name)
+        if link is None:
+            link = BankLink(name, self._open_channel, self._loop.bank_events(), self._log)
+            self._loop.add_bank(link)
+            # In a context of its own: this call's request id is not the line's.
+            self._tasks.append(asyncio.create_task(run_or_die(link.run()), context=Context()))
+        link.dial(address)
+
+    async def leave(self) -> None:
+        """Close all lines."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _open_channel(self, name: str, address: str) -> grpc.aio.Channel:
+        return dial(address, self._tls, Identity(self._tls.identity.cluster, PeerKind.BANK, name))
+
+
+class Status:
+    """Says how the gateway is."""
+
+    def __init__(self, loop: GatewayLoop, store: GatewayStore) -> None:
+        self._loop = loop
+        self._store = store
+
+    def describe(self, status: operator_pb2.GetStatusResponse) -> None:
+        """Fill in readiness and counters."""
+        status.is_ready = True
+        gateway = status.gateway
+        gateway.epoch = self._loop.coordinator.epoch
+        gateway.committed, gateway.declined = self._store.tally()
+        gateway.under_way = len(self._loop.coordinator.open)
+        for link in self._loop.links.values():
+            gateway.banks.add(name=link.name, address=link.address, is_connected=link.is_connected)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
