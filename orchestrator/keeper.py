@@ -187,6 +187,7 @@ class Keeper:
         self._health = Health(True, answer["is_ready"], reason, answer.get("detail", {}))
         self._tell(Answered())
         if self.is_serving != was_ready:
+            self.look()
             text = "serving" if self.is_serving else f"not serving: {reason}"
             self._report(self.launch.name, "ready" if self.is_serving else "not-ready", text)
 
@@ -233,7 +234,6 @@ class Keeper:
             self._tell(Ended(None, f"{error.strerror}: {error.filename or command[0]}"))
             return
         self._process = process
-        self._usage = process.usage()
         self._started_at = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         process.watch(self._end)
         self._watch.watch(launch, self._instance)

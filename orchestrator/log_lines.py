@@ -1,6 +1,6 @@
 """The logs of several nodes as one stream: read, filtered, merged by time, followed.
 
-``logs/<node>.log`` holds JSON lines with a ``time`` in UTC; ``logs/<node>.stderr`` what
+``logs/<node>.log`` holds JSON lines with their time, ``ts``, in UTC; ``logs/<node>.stderr`` what
 the process printed, which has no times and is dated by its file. Rotated files
 (``.log.1``, the newest) are read as well.
 """
@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-_TIME = re.compile(r'"time": ?"([^"]+)"')
+_TIME = re.compile(r'"(?:ts|time)": ?"([^"]+)"')
 _ROTATED_MAX = 9
 
 

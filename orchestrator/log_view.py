@@ -14,7 +14,7 @@ _EVENT_COLOURS = {
     "fatal": "red", "chaos": "magenta",
 }  # fmt: skip
 _LEVEL_COLOURS = {"warning": "yellow", "error": "red", "critical": "red"}
-_SHOWN_APART = ("time", "node", "event", "level")
+_SHOWN_APART = ("ts", "time", "node", "event", "level")
 _NODE_WIDTH = 10
 
 

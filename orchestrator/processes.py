@@ -122,6 +122,8 @@ def spawn(command: Sequence[str], *, output: Path, lifeline_fd: int) -> Process:
     """
     trim_output(output)
     with open_output(output) as out:
+        # Now: the child moves the same position when it prints.
+        output_from = out.tell()
         popen = subprocess.Popen(  # noqa: S603 - the command is the supervisor's own
             command,
             stdin=subprocess.DEVNULL,
@@ -131,7 +133,7 @@ def spawn(command: Sequence[str], *, output: Path, lifeline_fd: int) -> Process:
             start_new_session=True,
             env=clean_environment(),
         )
-        return Process(popen, output, out.tell())
+        return Process(popen, output, output_from)
 
 
 def clean_environment() -> dict[str, str]:

@@ -117,7 +117,8 @@ def _describe(node: Node, in_doubt: int) -> str:
         return f"{node['reason']}; next start in {next_s:.1f} s" if next_s is not None else str(node["reason"])
     counters = node.get("counters") or {}
     if "committed" in counters:
-        return f"{counters['committed']:,} committed, {counters['declined']:,} declined, {in_doubt} in doubt"
+        committed, declined = counters["committed"], counters.get("declined", 0)
+        return f"{committed:,} committed, {declined:,} declined, {in_doubt} in doubt"
     if "net_due_minor" in counters:
         return _describe_net(-counters["net_due_minor"], counters["currency"])
     return ""

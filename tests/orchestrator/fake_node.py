@@ -47,7 +47,7 @@ def serve(flags: argparse.Namespace) -> None:
         "instance": "another" if flags.false_instance else flags.instance,
         "is_ready": not flags.not_ready,
         "not_ready_reason": flags.not_ready,
-        "detail": {"committed": 3},
+        "detail": {"committed": 3, "declined": 1},
     }
     watched: list[int] = [] if flags.ignore_lifeline else [flags.lifeline_fd]
     with socket.create_server((host, int(port))) as listener:

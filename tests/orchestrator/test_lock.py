@@ -65,7 +65,7 @@ def test_a_taker_waits_for_the_holder(path: Path) -> None:
 
 def test_a_file_that_is_wiped_while_it_is_locked_is_no_lock(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     really_lock = lock._lock
-    wiped = []
+    wiped: list[Path] = []
 
     def wipe_once(fd: int) -> bool:
         if not wiped:

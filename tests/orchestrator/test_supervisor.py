@@ -40,7 +40,7 @@ def test_all_nodes_come_up_and_go_down_and_nothing_is_left(make_cluster: MakeClu
     cluster = make_cluster()
     nodes = cluster.up()
     assert [node["state"] for node in nodes.values()] == ["RUNNING", "RUNNING"]
-    assert nodes["gateway"]["counters"] == {"committed": 3}
+    assert nodes["gateway"]["counters"] == {"committed": 3, "declined": 1}
     children = psutil.Process(cluster.supervisors[0].pid).children(recursive=True)
     assert len(children) == 3
     cluster.down()

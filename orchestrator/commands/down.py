@@ -1,0 +1,50 @@
+"""`cluster down`: stop every node, then the supervisor; with --wipe, remove what the cluster made."""
+
+import shutil
+
+import click
+
+from orchestrator.commands.options import folder_option
+from orchestrator.folder import ClusterFolder
+from orchestrator.lock import FolderLock
+from orchestrator.progress import Progress
+from orchestrator.starting import Nodes
+from orchestrator.stopping import stop_cluster
+
+_UP_ENDS_WITHIN_S = 10.0
+
+
+@click.command()
+@click.option("--wipe", is_flag=True, help="Remove databases, certificates and logs as well, after asking.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@folder_option
+def down(*, wipe: bool, yes: bool, folder: ClusterFolder) -> None:
+    r"""Stop the gateway, then the banks, then the supervisor; takes ten seconds at the most.
+
+    \b
+    Examples:
+      cluster down
+      cluster down --wipe         remove the books, the certificates and the logs, too
+    """
+    if wipe and not yes:
+        click.confirm(f"Remove all books, certificates and logs of {folder.root}, for good?", abort=True, err=True)
+    progress = Progress()
+    was_up = stop_cluster(folder.control_socket, watch=lambda nodes: progress.say(_describe(nodes)))
+    progress.end()
+    click.echo("The cluster is down." if was_up else "The cluster was not up.", err=True)
+    if wipe:
+        _wipe(folder)
+
+
+def _describe(nodes: Nodes) -> str:
+    return f"waiting for {', '.join(node['name'] for node in nodes if node['state'] == 'STOPPING')} to end"
+
+
+def _wipe(folder: ClusterFolder) -> None:
+    # Held while the files go, so that nobody starts on what is half gone.
+    with FolderLock(folder.state / "up.lock") as lock:
+        lock.take(within_s=_UP_ENDS_WITHIN_S)
+        for path in (folder.certs, folder.logs, folder.state):
+            if path.exists():
+                shutil.rmtree(path)
+    click.echo(f"Books, certificates and logs of {folder.root} are removed.", err=True)

@@ -1,0 +1,58 @@
+"""`cluster restart`: end one node in order and start it again; or all, one after the other."""
+
+import sys
+
+import click
+
+from orchestrator.commands.options import DURATION, folder_option
+from orchestrator.control import ask
+from orchestrator.folder import ClusterFolder
+from orchestrator.progress import Progress
+from orchestrator.starting import Node, NotInTime, wait_for
+
+
+@click.command()
+@click.argument("node", required=False)
+@click.option("--rolling", is_flag=True, help="All nodes, one after the other, each when the last one serves.")
+@click.option("--wait", "wait_s", type=DURATION, default="30s", show_default=True, help="How long for each node.")
+@folder_option
+def restart(*, node: str | None, rolling: bool, wait_s: float, folder: ClusterFolder) -> None:
+    r"""End NODE in order, start it again, and wait until it serves. A FATAL node is started, too.
+
+    \b
+    Examples:
+      cluster restart HDFC
+      cluster restart --rolling
+    """
+    if (node is not None) == rolling:
+        raise click.UsageError("name one node, or give --rolling for all of them")
+    nodes: list[Node] = ask(folder.control_socket, {"do": "status"})["nodes"]
+    starts = {each["name"]: each["starts"] for each in nodes}
+    # The banks first: the gateway is gone for everyone, a bank for its own payments alone.
+    for name in [node] if node is not None else list(reversed(starts)):
+        _restart_one(folder, name, starts.get(name, 0), wait_s)
+
+
+def _restart_one(folder: ClusterFolder, name: str, starts: int, wait_s: float) -> None:
+    ask(folder.control_socket, {"do": "restart", "node": name})
+    progress = Progress()
+
+    def find(nodes: list[Node]) -> Node:
+        return next(node for node in nodes if node["name"] == name)
+
+    def is_settled(nodes: list[Node]) -> bool:
+        node = find(nodes)
+        return node["starts"] > starts and (node["is_ready"] or node["state"] == "FATAL")
+
+    def watch(nodes: list[Node]) -> None:
+        progress.say(f"waiting for {name}: {find(nodes)['state']} {find(nodes)['reason']}")
+
+    try:
+        found = find(wait_for(folder.control_socket, is_settled, within_s=wait_s, watch=watch))
+    except NotInTime as late:
+        found = find(late.nodes)
+    progress.end()
+    if not found["is_ready"]:
+        sys.stderr.write("".join(f"  {line}\n" for line in found["last_lines"]))
+        raise click.ClickException(f"{name} is {found['state']}, not serving: {found['reason']}")
+    click.echo(f"{name} was restarted (process {found['pid']})", err=True)

@@ -1,0 +1,53 @@
+"""`cluster status`: one line a node, then how all is; the exit code tells scripts."""
+
+import sys
+import time
+
+import click
+
+from orchestrator.cluster_state import describe_nodes, read_days_left
+from orchestrator.commands.options import folder_option, output_option
+from orchestrator.folder import ClusterFolder
+from orchestrator.status import exit_code
+from orchestrator.status_view import format_table, show_status
+
+_EVERY_S = 1.0
+
+
+@click.command()
+@click.option("-w", "--watch", "is_watched", is_flag=True, help="Show it anew every second, until Ctrl-C.")
+@output_option
+@folder_option
+def status(*, is_watched: bool, output: str, folder: ClusterFolder) -> None:
+    r"""Show every node: state, health, what it uses, and what is wrong with it.
+
+    A bank's net position is what the other banks owe it (+), or it owes them (-).
+
+    \b
+    Exit code: 0 when all is well, else the sum of
+      1  the gateway is down
+      2  a bank is down
+      4  a transaction has been in doubt for more than 10 s
+    \b
+    Examples:
+      cluster status
+      cluster status -w
+      cluster status -o json | jq '.nodes[] | {name, health}'
+    """
+    days_left = read_days_left(folder)
+    if is_watched:
+        _watch(folder, days_left, is_wide=output == "wide")
+    nodes = describe_nodes(folder)
+    show_status(nodes, days_left, output)
+    sys.exit(exit_code(nodes))
+
+
+def _watch(folder: ClusterFolder, days_left: dict[str, int], *, is_wide: bool) -> None:
+    while True:
+        lines = format_table(describe_nodes(folder), days_left, is_wide=is_wide)
+        if sys.stdout.isatty():
+            # Home, each line to its end, then what is below: no flicker.
+            click.echo("\x1b[H" + "".join(f"{line}\x1b[K\n" for line in lines) + "\x1b[J", nl=False)
+        else:
+            click.echo("\n".join(lines) + "\n")
+        time.sleep(_EVERY_S)

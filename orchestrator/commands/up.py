@@ -1,0 +1,148 @@
+"""`cluster up`: make what is missing, start the supervisor, wait until all nodes serve."""
+
+import shlex
+import sys
+
+import click
+
+from orchestrator.cluster_state import read_days_left
+from orchestrator.commands.options import DURATION, FILE, open_folder, output_option
+from orchestrator.config import ClusterConfig, load
+from orchestrator.folder import ClusterFolder
+from orchestrator.lock import FolderLock, Taken
+from orchestrator.plan import Plan
+from orchestrator.planning import make_plan
+from orchestrator.progress import Progress
+from orchestrator.starting import (
+    CannotStart,
+    Node,
+    Nodes,
+    NotInTime,
+    demand_ports,
+    is_answering,
+    join_or_start,
+    wait_for,
+)
+from orchestrator.status import exit_code
+from orchestrator.status_view import show_status
+
+_OTHERS_END_WITHIN_S = 10.0
+
+
+@click.command()
+@click.option("-f", "--file", "folder", callback=open_folder, **FILE)
+@click.option("--foreground", is_flag=True, help="Stay, show what happens, and stop all nodes at Ctrl-C.")
+@click.option(
+    "--wait", "wait_s", type=DURATION, default="30s", show_default=True, help="How long for all to serve."
+)
+@click.option("--dry-run", is_flag=True, help="Only say what would be started.")
+@output_option
+def up(*, folder: ClusterFolder, foreground: bool, wait_s: float, dry_run: bool, output: str) -> None:
+    r"""Start the gateway and the banks, wait until all serve, and show them.
+
+    Certificates that are missing or about to expire are made first. A cluster that is up
+    already is left as it is.
+
+    \b
+    Exit code: as that of `cluster status`; 0 when all serve.
+    \b
+    Examples:
+      cluster up
+      cluster up -f shop/cluster.yaml --wait 60s
+      cluster up --foreground
+    """
+    config = load(folder.config)
+    if dry_run:
+        _show_plan(make_plan(config, folder))
+    elif foreground:
+        _stay(config, folder)
+    else:
+        _start(config, folder, wait_s, output)
+
+
+def _show_plan(plan: Plan) -> None:
+    for launch in plan.launches:
+        click.echo(f"{launch.name} at {launch.address}: {shlex.join(launch.command)}")
+
+
+def _start(config: ClusterConfig, folder: ClusterFolder, wait_s: float, output: str) -> None:
+    progress = Progress()
+    progress.say("making what is missing")
+    is_new = join_or_start(folder.control_socket, lambda: _prepare(config, folder), within_s=wait_s)
+    nodes, is_settled = _wait_until_settled(folder, progress, wait_s)
+    progress.end()
+    show_status(nodes, read_days_left(folder), output)
+    _show_failures(nodes)
+    if not is_settled:
+        click.echo(f"Not all serve after {wait_s:g} s; they are still being started: cluster status -w", err=True)
+    if exit_code(nodes) == 0:
+        click.echo(_describe_next(is_new, folder), err=True)
+    sys.exit(exit_code(nodes))
+
+
+def _stay(config: ClusterConfig, folder: ClusterFolder) -> None:
+    # Only here: `up` in the background needs no event loop.
+    from orchestrator.log_view import show_event  # noqa: PLC0415
+    from orchestrator.supervisor import supervise  # noqa: PLC0415
+
+    try:
+        with FolderLock(folder.state / "up.lock") as lock:
+            lock.take(within_s=_OTHERS_END_WITHIN_S)
+            if is_answering(folder.control_socket):
+                raise CannotStart("the cluster is up already, in the background; `cluster down` stops it")
+            plan = _prepare(config, folder)
+            demand_ports(plan.launches)
+        supervise(plan, show_event)
+    except Taken as error:
+        raise CannotStart(f"{error}, which starts or owns this cluster") from error
+
+
+def _prepare(config: ClusterConfig, folder: ClusterFolder) -> Plan:
+    # Only here: a cluster that is up already is joined without them.
+    from orchestrator.accounts import ensure_accounts  # noqa: PLC0415
+    from orchestrator.certificates import ensure_certificates  # noqa: PLC0415
+
+    folder.logs.mkdir(mode=0o700, exist_ok=True)
+    ensure_accounts(config, folder)
+    for made in ensure_certificates(config, folder):
+        click.echo(f"made {made}", err=True)
+    return make_plan(config, folder)
+
+
+def _wait_until_settled(folder: ClusterFolder, progress: Progress, wait_s: float) -> tuple[Nodes, bool]:
+    try:
+        nodes = wait_for(
+            folder.control_socket, _is_settled, within_s=wait_s, watch=lambda nodes: progress.say(_describe(nodes))
+        )
+    except NotInTime as late:
+        return late.nodes, False
+    return nodes, True
+
+
+def _is_settled(nodes: Nodes) -> bool:
+    return all(node["is_ready"] or node["state"] in ("FATAL", "STOPPED") for node in nodes)
+
+
+def _describe(nodes: Nodes) -> str:
+    return "waiting for " + ", ".join(_describe_one(node) for node in nodes if not node["is_ready"])
+
+
+def _describe_one(node: Node) -> str:
+    return f"{node['name']} ({node['state']}{': ' if node['reason'] else ''}{node['reason']})"
+
+
+def _show_failures(nodes: Nodes) -> None:
+    for node in nodes:
+        if node["state"] == "FATAL":
+            click.echo(f"\n{node['name']} could not be started: {node['reason']}", err=True)
+            for line in node["last_lines"]:
+                click.echo(f"  {line}", err=True)
+
+
+def _describe_next(is_new: bool, folder: ClusterFolder) -> str:
+    first = "The cluster is up." if is_new else "The cluster is up already; nothing was changed."
+    return f"""{first} What to do next:
+  cluster shell      log in (alice, bob, charlie), pay, look
+  cluster status -w  watch the nodes
+  cluster logs -f    watch the requests
+  cluster down       stop everything"""

@@ -1,0 +1,99 @@
+"""The plan for the supervisor, from cluster.yaml and the folder it lies in.
+
+Nodes get flags only: their command lines are written here, and nowhere else.
+"""
+
+import sys
+
+from nodes.core.names import Identity, PeerKind
+from orchestrator.config import ClusterConfig
+from orchestrator.folder import ClusterFolder
+from orchestrator.plan import Launch, Plan
+from orchestrator.policy import Limits
+
+
+def make_plan(config: ClusterConfig, folder: ClusterFolder) -> Plan:
+    """Return what the supervisor of this folder is to keep running: the gateway, then the banks."""
+    banks = [_launch_bank(config, folder, name) for name in config.banks]
+    return Plan(
+        launches=(_launch_gateway(config, folder), *banks),
+        limits=_read_limits(config),
+        prober=_program(
+            "orchestrator.prober",
+            ca=folder.ca_certificate,
+            certificate=folder.operator_certificate,
+            key=folder.operator_key,
+            interval=config.liveness.interval_s,
+        ),
+        prober_output=str(folder.logs / "prober.stderr"),
+        lock=str(folder.supervisor_lock),
+        socket=str(folder.control_socket),
+        journal=str(folder.logs / "supervisor.log"),
+    )
+
+
+def _read_limits(config: ClusterConfig) -> Limits:
+    restart = config.restart
+    return Limits(
+        backoff_s=restart.backoff_s,
+        max_backoff_s=restart.max_backoff_s,
+        give_up_starts=restart.give_up_starts,
+        give_up_window_s=restart.give_up_window_s,
+        hung_after_s=config.liveness.hung_after_s,
+    )
+
+
+def _launch_gateway(config: ClusterConfig, folder: ClusterFolder) -> Launch:
+    address = config.gateway.address
+    command = _program(
+        "nodes.gateway",
+        listen=address,
+        database=folder.database("gateway"),
+        users=config.users,
+        token_key=folder.token_key,
+        ca=folder.ca_certificate,
+        certificate=folder.gateway_certificate,
+        key=folder.gateway_key,
+        log=folder.logs / "gateway.log",
+        transactions=folder.logs / "transactions.json",
+        payment_timeout=f"{config.gateway.payment_timeout_s:g}s",
+    )
+    return _launch("gateway", Identity(config.name, PeerKind.GATEWAY), address, command, folder)
+
+
+def _launch_bank(config: ClusterConfig, folder: ClusterFolder, name: str) -> Launch:
+    address = config.banks[name].address
+    command = _program(
+        "nodes.bank",
+        name=name,
+        listen=address,
+        gateway=config.gateway.address,
+        database=folder.database(name),
+        accounts=folder.accounts(name),
+        ca=folder.ca_certificate,
+        certificate=folder.bank_certificate(name),
+        key=folder.bank_key(name),
+        log=folder.logs / f"{name}.log",
+    )
+    return _launch(name, Identity(config.name, PeerKind.BANK, name), address, command, folder)
+
+
+def _launch(
+    name: str, identity: Identity, address: str, command: tuple[str, ...], folder: ClusterFolder
+) -> Launch:
+    return Launch(
+        name=name,
+        role=identity.kind.name.lower(),
+        address=address,
+        tls_name=identity.tls_name,
+        command=command,
+        output=str(folder.logs / f"{name}.stderr"),
+    )
+
+
+def _program(module: str, **flags: object) -> tuple[str, ...]:
+    # -P: nothing in the folder that the program happens to be started in can take a module's place.
+    words = [sys.executable, "-P", "-m", module]
+    for name, value in flags.items():
+        words += [f"--{name.replace('_', '-')}", str(value)]
+    return tuple(words)
