@@ -75,7 +75,7 @@ class GatewayLink:
             self._log.info("inquired", asked=len(lingering), decided=len(response.decisions))
 
     def _report(self, error: grpc.aio.AioRpcError) -> None:
-        failure = f"the gateway does not answer: {error.code().name}: {error.details()}"
+        failure = f"the gateway does not answer ({error.code().name})"
         if failure != self.failure:
             self._log.warning("gateway_away", code=error.code().name, details=error.details())
         self.failure = failure

@@ -1,0 +1,126 @@
+"""What `cluster doctor` looks at: each check says what it found and what to do about it."""
+
+import os
+import resource
+import shutil
+import sys
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from orchestrator.accounts import AccountsMistaken, read_users
+from orchestrator.config import ClusterConfig, ConfigMistaken, load
+from orchestrator.folder import ClusterFolder
+
+_DISK_FREE_LOW = 1024**3
+_DESCRIPTORS_LOW = 1024
+_PYTHON_MIN = (3, 11)
+_SQLITE_MIN = (3, 51, 3)
+_DAYS_LEFT_LOW = 30
+
+
+class Finding(NamedTuple):
+    """What a check found. ``verdict`` is ok, warn or fail; ``advice`` says what to do, if anything."""
+
+    check: str
+    verdict: str
+    found: str
+    advice: str = ""
+
+
+def examine(folder: ClusterFolder) -> Iterator[Finding]:
+    """Look at everything; a check that needs a good configuration is left out when there is none."""
+    yield _check_python()
+    yield _check_sqlite()
+    yield _check_disk(folder)
+    yield _check_descriptors()
+    try:
+        config = load(folder.config)
+    except ConfigMistaken as error:
+        for line in str(error).splitlines():
+            yield Finding("configuration", "fail", line, "correct cluster.yaml")
+        return
+    yield Finding("configuration", "ok", f"{config.name}: a gateway and {len(config.banks)} banks")
+    yield from _check_users(config)
+    yield from _check_certificates(config, folder)
+    yield from _check_ports(config, folder)
+
+
+def _check_python() -> Finding:
+    found = ".".join(map(str, sys.version_info[:3]))
+    if sys.version_info < _PYTHON_MIN:
+        return Finding("python", "fail", found, "install Python 3.11 or newer")
+    return Finding("python", "ok", found)
+
+
+def _check_sqlite() -> Finding:
+    import apsw
+
+    found = apsw.sqlite_lib_version()
+    if tuple(map(int, found.split("."))) < _SQLITE_MIN:
+        return Finding("sqlite", "fail", found, "can lose commits; install a newer apsw")
+    return Finding("sqlite", "ok", found)
+
+
+def _check_disk(folder: ClusterFolder) -> Finding:
+    free = shutil.disk_usage(folder.root).free
+    found = f"{free / 1024**3:.1f} GiB free at {folder.root}"
+    if not os.access(folder.root, os.W_OK):
+        return Finding("disk", "fail", f"{folder.root} cannot be written", "make it writable for you")
+    if free < _DISK_FREE_LOW:
+        return Finding("disk", "warn", found, "make room: a node whose disk is full stops")
+    return Finding("disk", "ok", found)
+
+
+def _check_descriptors() -> Finding:
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if limit < _DESCRIPTORS_LOW:
+        return Finding("open files", "warn", f"at most {limit}", "raise it: ulimit -n 4096")
+    return Finding("open files", "ok", f"at most {limit}")
+
+
+def _check_users(config: ClusterConfig) -> Iterator[Finding]:
+    from nodes.runtime.passwords import verify_password
+
+    try:
+        users = read_users(config)
+    except AccountsMistaken as error:
+        for line in str(error).splitlines():
+            yield Finding("users", "fail", line, f"correct {config.users.name}")
+        return
+    yield Finding("users", "ok", f"{len(users)} users")
+    known = [user.name for user in users if verify_password(f"{user.name}123", user.password_hash)]
+    if known:
+        advice = "fine for trying out; else `cluster user hash-password` makes new hashes"
+        yield Finding("passwords", "warn", f"well-known demo passwords: {', '.join(known)}", advice)
+
+
+def _check_certificates(config: ClusterConfig, folder: ClusterFolder) -> Iterator[Finding]:
+    from orchestrator.certificates import list_certificates
+
+    for row in list_certificates(folder, config):
+        if row.fault:
+            yield Finding("certificates", "warn", f"{row.name}: {row.fault}", "`cluster up` makes it anew")
+        elif row.days_left < _DAYS_LEFT_LOW:
+            found = f"{row.name}: {row.days_left} days left"
+            yield Finding("certificates", "warn", found, "`cluster up` renews it; then restart its node")
+        else:
+            yield Finding("certificates", "ok", f"{row.name}: {row.days_left} days left")
+    for key in sorted(folder.certs.rglob("*.key")):
+        if key.stat().st_mode & 0o077:
+            yield Finding("keys", "fail", f"{key} can be read by others", "`cluster up` closes it")
+
+
+def _check_ports(config: ClusterConfig, folder: ClusterFolder) -> Iterator[Finding]:
+    from orchestrator.lock import is_held
+    from orchestrator.ports import find_trouble
+
+    if is_held(folder.supervisor_lock):
+        yield Finding("ports", "ok", "held by this cluster, which is up")
+        return
+    addresses = [config.gateway.address, *(bank.address for bank in config.banks.values())]
+    for address in addresses:
+        trouble = find_trouble(address)
+        if trouble:
+            yield Finding("ports", "fail", trouble, "stop that process, or change the port in cluster.yaml")
+        else:
+            yield Finding("ports", "ok", f"{address} is free")
