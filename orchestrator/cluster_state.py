@@ -17,16 +17,14 @@ def describe_nodes(folder: ClusterFolder) -> list[dict[str, Any]]:
 
 
 def _describe_stopped(folder: ClusterFolder) -> list[dict[str, Any]]:
-    # Only here: pydantic takes longer to load than all the rest of `status`.
-    from orchestrator.config import load  # noqa: PLC0415
+    # Only here: these take longer to load than all the rest of `status`.
+    from orchestrator.certificates import list_certificates
+    from orchestrator.config import load
 
     config = load(folder.config)
-    banks = [make_stopped(name, "bank", bank.address) for name, bank in config.banks.items()]
-    return [make_stopped("gateway", "gateway", config.gateway.address), *banks]
-
-
-def read_days_left(folder: ClusterFolder) -> dict[str, int]:
-    """Return the days left of each node's certificate on disk, by the node's name."""
-    from orchestrator.certificates import list_certificates  # noqa: PLC0415 - as above
-
-    return {certificate.name: certificate.days_left for certificate in list_certificates(folder)}
+    ends = {each.name: each.not_after.isoformat() for each in list_certificates(folder) if each.not_after}
+    addresses = {"gateway": config.gateway.address, **{name: bank.address for name, bank in config.banks.items()}}
+    return [
+        make_stopped(name, "gateway" if name == "gateway" else "bank", address, ends.get(name, ""))
+        for name, address in addresses.items()
+    ]

@@ -164,6 +164,7 @@ class Keeper:
             "name": self.launch.name,
             "role": self.launch.role,
             "address": self.launch.address,
+            "certificate_ends_at": self.launch.certificate_ends_at,
             "state": self.life.state.value,
             "is_answering": self._health.is_answering,
             "is_ready": self.is_serving,

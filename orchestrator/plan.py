@@ -25,6 +25,8 @@ class Launch:
     command: tuple[str, ...]
     output: str
     """The file for what the process prints."""
+    certificate_ends_at: str = ""
+    """RFC 3339; empty when it is not known."""
 
     def command_for(self, instance: str, lifeline_fd: int) -> list[str]:
         """Return the command line of one start."""

@@ -4,6 +4,10 @@ Nodes get flags only: their command lines are written here, and nowhere else.
 """
 
 import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime
+from types import MappingProxyType
 
 from nodes.core.names import Identity, PeerKind
 from orchestrator.config import ClusterConfig
@@ -12,11 +16,16 @@ from orchestrator.plan import Launch, Plan
 from orchestrator.policy import Limits
 
 
-def make_plan(config: ClusterConfig, folder: ClusterFolder) -> Plan:
-    """Return what the supervisor of this folder is to keep running: the gateway, then the banks."""
-    banks = [_launch_bank(config, folder, name) for name in config.banks]
+def make_plan(
+    config: ClusterConfig, folder: ClusterFolder, ends: Mapping[str, datetime | None] = MappingProxyType({})
+) -> Plan:
+    """Return what the supervisor of this folder is to keep running: the gateway, then the banks.
+
+    ``ends`` tells when each node's certificate ends, by the node's name.
+    """
+    launches = [_launch_gateway(config, folder), *(_launch_bank(config, folder, name) for name in config.banks)]
     return Plan(
-        launches=(_launch_gateway(config, folder), *banks),
+        launches=tuple(_note_end(launch, ends.get(launch.name)) for launch in launches),
         limits=_read_limits(config),
         prober=_program(
             "orchestrator.prober",
@@ -89,6 +98,10 @@ def _launch(
         command=command,
         output=str(folder.logs / f"{name}.stderr"),
     )
+
+
+def _note_end(launch: Launch, ends_at: datetime | None) -> Launch:
+    return replace(launch, certificate_ends_at=ends_at.isoformat()) if ends_at is not None else launch
 
 
 def _program(module: str, **flags: object) -> tuple[str, ...]:

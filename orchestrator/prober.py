@@ -40,7 +40,9 @@ class GrpcAsker:
         try:
             status = await self._stub.GetStatus(operator_pb2.GetStatusRequest(), timeout=DEADLINE_S)
         except grpc.aio.AioRpcError as error:
-            raise Unreachable(f"{error.code().name}: {error.details()}") from error
+            # Of "failed to connect to all addresses; last error: ...", the last says why.
+            why = (error.details() or "").rpartition(": ")[2]
+            raise Unreachable(f"{error.code().name}: {why}") from error
         return {
             "instance": status.instance,
             "is_ready": status.is_ready,

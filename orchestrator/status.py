@@ -34,16 +34,31 @@ class Row:
     info: str
 
 
-def make_rows(nodes: Sequence[Node], days_left: Mapping[str, int], now: datetime | None = None) -> list[Row]:
-    """Return a line for each node; ``days_left`` is that of the node's certificate, by its name."""
+def make_rows(nodes: Sequence[Node], now: datetime | None = None) -> list[Row]:
+    """Return a line for each node."""
     now = now or datetime.now(UTC)
     in_doubt = sum(_count(node, "in_doubt") for node in nodes)
-    return [_make_row(node, days_left.get(node["name"]), in_doubt, now) for node in nodes]
+    return [_make_row(node, in_doubt, now) for node in nodes]
 
 
-def make_stopped(name: str, role: str, address: str) -> dict[str, Any]:
+def make_stopped(name: str, role: str, address: str, certificate_ends_at: str = "") -> dict[str, Any]:
     """Return a node as the supervisor would describe it, for when there is no supervisor."""
-    return {"name": name, "role": role, "address": address, "state": "STOPPED", "reason": "", "restarts": 0}
+    return {
+        "name": name,
+        "role": role,
+        "address": address,
+        "certificate_ends_at": certificate_ends_at,
+        "state": "STOPPED",
+        "reason": "",
+        "restarts": 0,
+    }
+
+
+def days_left(node: Node, now: datetime | None = None) -> int | None:
+    """Return the days until the node's certificate ends; None when that is not known."""
+    if not node.get("certificate_ends_at"):
+        return None
+    return (datetime.fromisoformat(node["certificate_ends_at"]) - (now or datetime.now(UTC))).days
 
 
 def exit_code(nodes: Sequence[Node]) -> int:
@@ -76,7 +91,8 @@ def hint(nodes: Sequence[Node]) -> str:
     return "cluster shell"
 
 
-def _make_row(node: Node, days_left: int | None, in_doubt: int, now: datetime) -> Row:
+def _make_row(node: Node, in_doubt: int, now: datetime) -> Row:
+    days = days_left(node, now)
     has_process = node.get("pid") is not None
     return Row(
         name=node["name"],
@@ -89,7 +105,7 @@ def _make_row(node: Node, days_left: int | None, in_doubt: int, now: datetime) -
         restarts=str(node["restarts"]),
         cpu=f"{node['cpu_percent']:.1f}%" if has_process else "-",
         rss=f"{node['rss_bytes'] / 2**20:.0f} MB" if has_process else "-",
-        cert="-" if days_left is None else f"{days_left}d",
+        cert="-" if days is None else f"{days}d",
         info=_describe(node, in_doubt),
     )
 

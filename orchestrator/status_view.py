@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from orchestrator.status import exit_code, hint, make_rows, summarise
+from orchestrator.status import days_left, exit_code, hint, make_rows, summarise
 
 _COLUMNS = ("name", "role", "state", "health", "pid", "port", "uptime", "restarts", "cpu", "rss", "cert", "info")
 _WIDE = ("address", "version")
@@ -19,22 +19,20 @@ _STATE_COLOURS = {
 _GAP = "  "
 
 
-def show_status(nodes: Sequence[Mapping[str, Any]], days_left: Mapping[str, int], output: str) -> None:
+def show_status(nodes: Sequence[Mapping[str, Any]], output: str) -> None:
     """Print the nodes as ``table``, ``wide`` or ``json``."""
     if output == "json":
-        click.echo(json.dumps(_make_document(nodes, days_left), indent=2))
+        click.echo(json.dumps(_make_document(nodes), indent=2))
         return
-    for line in format_table(nodes, days_left, is_wide=output == "wide"):
+    for line in format_table(nodes, is_wide=output == "wide"):
         click.echo(line)
 
 
-def format_table(
-    nodes: Sequence[Mapping[str, Any]], days_left: Mapping[str, int], *, is_wide: bool = False
-) -> list[str]:
+def format_table(nodes: Sequence[Mapping[str, Any]], *, is_wide: bool = False) -> list[str]:
     """Return the lines of the table, coloured, with the summary and the hint last."""
     rows = [
         {**asdict(row), **{name: str(node.get(name) or "-") for name in _WIDE}}
-        for row, node in zip(make_rows(nodes, days_left), nodes, strict=True)
+        for row, node in zip(make_rows(nodes), nodes, strict=True)
     ]
     names = [*_COLUMNS[:-1], *(_WIDE if is_wide else ()), "info"]
     widths = {name: max(len(name), *(len(row[name]) for row in rows)) for name in names}
@@ -54,10 +52,10 @@ def _format_last_line(nodes: Sequence[Mapping[str, Any]], width: int) -> str:
     return summary + " " * max(4, room - len(summary) - len(advice)) + click.style(advice, dim=True)
 
 
-def _make_document(nodes: Sequence[Mapping[str, Any]], days_left: Mapping[str, int]) -> dict[str, Any]:
-    rows = make_rows(nodes, days_left)
+def _make_document(nodes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    rows = make_rows(nodes)
     described = [
-        {**node, "health": row.health, "certificate_days_left": days_left.get(row.name), "info": row.info}
+        {**node, "health": row.health, "certificate_days_left": days_left(node), "info": row.info}
         for row, node in zip(rows, nodes, strict=True)
     ]
     return {"exit_code": exit_code(nodes), "summary": summarise(nodes), "nodes": described}

@@ -135,6 +135,8 @@ async def _cancel(tasks: Iterable["asyncio.Task[None]"]) -> None:
 
 def supervise(plan: Plan, tell: Callable[[Entry], None] = lambda _: None) -> None:
     """Own the folder and keep its nodes until told to stop. Raises `Taken` when another does already."""
+    # Books, logs and what the nodes print are this user's alone.
+    os.umask(0o077)
     lock = FolderLock(Path(plan.lock))
     lock.take(within_s=_LOCK_WITHIN_S)
 

@@ -11,7 +11,7 @@ from orchestrator.commands.options import folder_option
 from orchestrator.control import ask
 from orchestrator.folder import ClusterFolder
 
-_HEADER = ("NAME", "PID", "STATE", "STARTED", "THREADS", "FILES", "CPU TIME", "RSS", "COMMAND")
+_HEADER: tuple[str, ...] = ("NAME", "PID", "STATE", "STARTED", "THREADS", "FILES", "CPU TIME", "RSS", "COMMAND")
 _COMMAND_WIDTH = 60
 
 

@@ -42,7 +42,7 @@ def _restart_one(folder: ClusterFolder, name: str, starts: int, wait_s: float) -
 
     def is_settled(nodes: list[Node]) -> bool:
         node = find(nodes)
-        return node["starts"] > starts and (node["is_ready"] or node["state"] == "FATAL")
+        return bool(node["starts"] > starts and (node["is_ready"] or node["state"] == "FATAL"))
 
     def watch(nodes: list[Node]) -> None:
         progress.say(f"waiting for {name}: {find(nodes)['state']} {find(nodes)['reason']}")

@@ -5,7 +5,7 @@ import time
 
 import click
 
-from orchestrator.cluster_state import describe_nodes, read_days_left
+from orchestrator.cluster_state import describe_nodes
 from orchestrator.commands.options import folder_option, output_option
 from orchestrator.folder import ClusterFolder
 from orchestrator.status import exit_code
@@ -34,17 +34,16 @@ def status(*, is_watched: bool, output: str, folder: ClusterFolder) -> None:
       cluster status -w
       cluster status -o json | jq '.nodes[] | {name, health}'
     """
-    days_left = read_days_left(folder)
     if is_watched:
-        _watch(folder, days_left, is_wide=output == "wide")
+        _watch(folder, is_wide=output == "wide")
     nodes = describe_nodes(folder)
-    show_status(nodes, days_left, output)
+    show_status(nodes, output)
     sys.exit(exit_code(nodes))
 
 
-def _watch(folder: ClusterFolder, days_left: dict[str, int], *, is_wide: bool) -> None:
+def _watch(folder: ClusterFolder, *, is_wide: bool) -> None:
     while True:
-        lines = format_table(describe_nodes(folder), days_left, is_wide=is_wide)
+        lines = format_table(describe_nodes(folder), is_wide=is_wide)
         if sys.stdout.isatty():
             # Home, each line to its end, then what is below: no flicker.
             click.echo("\x1b[H" + "".join(f"{line}\x1b[K\n" for line in lines) + "\x1b[J", nl=False)

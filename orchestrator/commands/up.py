@@ -5,7 +5,6 @@ import sys
 
 import click
 
-from orchestrator.cluster_state import read_days_left
 from orchestrator.commands.options import DURATION, FILE, open_folder, output_option
 from orchestrator.config import ClusterConfig, load
 from orchestrator.folder import ClusterFolder
@@ -71,19 +70,20 @@ def _start(config: ClusterConfig, folder: ClusterFolder, wait_s: float, output: 
     is_new = join_or_start(folder.control_socket, lambda: _prepare(config, folder), within_s=wait_s)
     nodes, is_settled = _wait_until_settled(folder, progress, wait_s)
     progress.end()
-    show_status(nodes, read_days_left(folder), output)
+    show_status(nodes, output)
     _show_failures(nodes)
     if not is_settled:
         click.echo(f"Not all serve after {wait_s:g} s; they are still being started: cluster status -w", err=True)
     if exit_code(nodes) == 0:
-        click.echo(_describe_next(is_new, folder), err=True)
+        click.echo(_describe_next(is_new), err=True)
+        _warn_of_demo_passwords(config)
     sys.exit(exit_code(nodes))
 
 
 def _stay(config: ClusterConfig, folder: ClusterFolder) -> None:
     # Only here: `up` in the background needs no event loop.
-    from orchestrator.log_view import show_event  # noqa: PLC0415
-    from orchestrator.supervisor import supervise  # noqa: PLC0415
+    from orchestrator.log_view import show_event
+    from orchestrator.supervisor import supervise
 
     try:
         with FolderLock(folder.state / "up.lock") as lock:
@@ -99,14 +99,14 @@ def _stay(config: ClusterConfig, folder: ClusterFolder) -> None:
 
 def _prepare(config: ClusterConfig, folder: ClusterFolder) -> Plan:
     # Only here: a cluster that is up already is joined without them.
-    from orchestrator.accounts import ensure_accounts  # noqa: PLC0415
-    from orchestrator.certificates import ensure_certificates  # noqa: PLC0415
+    from orchestrator.accounts import ensure_accounts
+    from orchestrator.certificates import ensure_certificates, list_certificates
 
     folder.logs.mkdir(mode=0o700, exist_ok=True)
     ensure_accounts(config, folder)
-    for made in ensure_certificates(config, folder):
-        click.echo(f"made {made}", err=True)
-    return make_plan(config, folder)
+    for change in ensure_certificates(config, folder):
+        click.echo(f"certificates: made {change}", err=True)
+    return make_plan(config, folder, {each.name: each.not_after for each in list_certificates(folder)})
 
 
 def _wait_until_settled(folder: ClusterFolder, progress: Progress, wait_s: float) -> tuple[Nodes, bool]:
@@ -128,7 +128,7 @@ def _describe(nodes: Nodes) -> str:
 
 
 def _describe_one(node: Node) -> str:
-    return f"{node['name']} ({node['state']}{': ' if node['reason'] else ''}{node['reason']})"
+    return f"{node['name']} ({node['state']})"
 
 
 def _show_failures(nodes: Nodes) -> None:
@@ -139,10 +139,21 @@ def _show_failures(nodes: Nodes) -> None:
                 click.echo(f"  {line}", err=True)
 
 
-def _describe_next(is_new: bool, folder: ClusterFolder) -> str:
+def _warn_of_demo_passwords(config: ClusterConfig) -> None:
+    # Only here: checking a password takes its time.
+    from orchestrator.demo_passwords import find_demo_users
+
+    names = find_demo_users(config)
+    if names:
+        shown = ", ".join(f"{name} / {name}123" for name in names)
+        text = f"Demo passwords are in use: {shown}. Change them in users.json before any real use."
+        click.echo(click.style(text, fg="yellow"), err=True)
+
+
+def _describe_next(is_new: bool) -> str:
     first = "The cluster is up." if is_new else "The cluster is up already; nothing was changed."
     return f"""{first} What to do next:
-  cluster shell      log in (alice, bob, charlie), pay, look
+  cluster shell      log in, pay, look
   cluster status -w  watch the nodes
   cluster logs -f    watch the requests
   cluster down       stop everything"""

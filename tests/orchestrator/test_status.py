@@ -31,20 +31,20 @@ def node(name: str = "HDFC", **fields: Any) -> dict[str, Any]:
 
 
 def info(**fields: Any) -> str:
-    (row,) = make_rows([node(**fields)], {}, NOW)
+    (row,) = make_rows([node(**fields)], NOW)
     return row.info
 
 
 def test_a_line_says_it_all() -> None:
     counters = {"net_due_minor": -1_240_000, "currency": "INR", "in_doubt": 0}
-    (row,) = make_rows([node(counters=counters)], {"HDFC": 364}, NOW)
+    (row,) = make_rows([node(counters=counters, certificate_ends_at="2027-03-01T11:00:00+00:00")], NOW)
     assert " ".join(getattr(row, name) for name in row.__slots__) == (
         "HDFC bank RUNNING SERVING 41240 60051 00:12 0 1.0% 48 MB 364d net +12,400.00"
     )
 
 
 def test_a_node_without_a_process_has_dashes() -> None:
-    (row,) = make_rows([make_stopped("ICICI", "bank", "localhost:60052")], {}, NOW)
+    (row,) = make_rows([make_stopped("ICICI", "bank", "localhost:60052")], NOW)
     assert (row.state, row.health, row.pid, row.uptime, row.cpu, row.rss, row.cert) == (
         "STOPPED", "DOWN", "-", "-", "-", "-", "-",
     )  # fmt: skip
@@ -61,7 +61,7 @@ def test_a_node_without_a_process_has_dashes() -> None:
     ],
 )
 def test_uptime(started_at: str, uptime: str) -> None:
-    (row,) = make_rows([node(started_at=started_at)], {}, NOW)
+    (row,) = make_rows([node(started_at=started_at)], NOW)
     assert row.uptime == uptime
 
 
@@ -74,7 +74,7 @@ def test_uptime(started_at: str, uptime: str) -> None:
     ],
 )
 def test_health(fields: dict[str, Any], health: str) -> None:
-    (row,) = make_rows([node(**fields)], {}, NOW)
+    (row,) = make_rows([node(**fields)], NOW)
     assert row.health == health
 
 
@@ -90,7 +90,7 @@ def test_the_reason_comes_before_the_counters() -> None:
 def test_the_gateway_counts_what_the_banks_hold_in_doubt() -> None:
     gateway = node("gateway", counters={"committed": 1204, "declined": 3})
     banks = [node("HDFC", counters={"in_doubt": 2}), node("SBI", counters={"in_doubt": 1})]
-    assert make_rows([gateway, *banks], {}, NOW)[0].info == "1,204 committed, 3 declined, 3 in doubt"
+    assert make_rows([gateway, *banks], NOW)[0].info == "1,204 committed, 3 declined, 3 in doubt"
 
 
 DOWN: dict[str, Any] = {"is_ready": False, "state": "BACKOFF"}
