@@ -37,7 +37,8 @@ def down(*, wipe: bool, yes: bool, folder: ClusterFolder) -> None:
 
 
 def _describe(nodes: Nodes) -> str:
-    return f"waiting for {', '.join(node['name'] for node in nodes if node['state'] == 'STOPPING')} to end"
+    left = [node["name"] for node in nodes if node["state"] == "STOPPING"]
+    return f"waiting for {', '.join(left) or 'the supervisor'} to end"
 
 
 def _wipe(folder: ClusterFolder) -> None:
