@@ -49,7 +49,8 @@ class NodeServer:
 
     async def start(self) -> None:
         """Listen; raises `PortUnusable`, or `nodes.runtime.access.AccessRuleMissing` before it does."""
-        gatekeeper = Gatekeeper(self._tls.identity.cluster, collect_rules(self._names), self._authenticate)
+        rules = collect_rules(self._names)
+        gatekeeper = Gatekeeper(self._tls.identity.cluster, rules, self._authenticate)
         server = grpc.aio.server(interceptors=[ServerCalls(gatekeeper, self._log)], options=_OPTIONS)
         for add_to_server, servicer in self._services:
             add_to_server(servicer, server)

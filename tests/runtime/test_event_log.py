@@ -1,0 +1,52 @@
+"""The log: one line an event whatever a text holds, nothing sensitive, nothing lost, bounded."""
+
+import json
+
+from interbank.v1 import bank_pb2, payment_pb2
+
+from nodes.runtime.event_log import RotatingFile, count_items, describe, open_event_log
+
+
+def test_an_event_is_one_line_of_json_whatever_it_says(tmp_path):
+    log = open_event_log(tmp_path / "x.log", "HDFC")
+    log.info("request", memo='a\nb"c\x1b[31m\u2028', payment_id="p")
+    [line] = (tmp_path / "x.log").read_bytes().splitlines()
+    assert json.loads(line)["memo"] == 'a\nb"c\x1b[31m\u2028'
+    assert b"\x1b" not in line
+    assert json.loads(line)["ts"].endswith("Z")
+
+
+def test_lines_below_the_level_are_not_written(tmp_path):
+    log = open_event_log(tmp_path / "x.log", "HDFC")
+    log.debug("quiet")
+    assert (tmp_path / "x.log").read_bytes() == b""
+
+
+def test_sensitive_fields_are_starred_and_long_ones_counted():
+    request = payment_pb2.LoginRequest(user="alice", password="hunter2")
+    assert describe(request) == {"user": "alice", "password": "***"}
+    batch = bank_pb2.TransactRequest(prepares=[bank_pb2.Prepare()] * 3, epoch=2)
+    assert describe(batch) == {"epoch": 2, "prepares": 3}
+    assert count_items(batch) == {"prepares": 3}
+
+
+def test_sensitive_fields_inside_other_messages_are_starred():
+    response = payment_pb2.GetPaymentResponse(payment=payment_pb2.Payment(memo="private", amount_minor=5))
+    assert describe(response) == {"payment": {"memo": "***", "amount_minor": 5}}
+
+
+def test_payment_ids_are_shown_as_uuids_and_enums_by_name():
+    vote = bank_pb2.Vote(payment_id=bytes(range(16)), vote=bank_pb2.VOTE_KIND_NO)
+    shown = describe(vote)
+    assert shown == {"payment_id": "00010203-0405-0607-0809-0a0b0c0d0e0f", "vote": "VOTE_KIND_NO"}
+
+
+def test_a_full_file_is_set_aside_and_old_ones_go(tmp_path):
+    file = RotatingFile(tmp_path / "x.log", bytes_max=100)
+    for number in range(40):
+        file.write(f"{number:049}\n".encode())
+    file.close()
+    kept = sorted(path.name for path in tmp_path.iterdir())
+    assert kept == ["x.log", *(f"x.log.{number}" for number in range(1, 6))]
+    assert (tmp_path / "x.log").read_text().splitlines()[-1] == f"{39:049}"
+    assert all(path.stat().st_size <= 100 for path in tmp_path.iterdir())

@@ -1,0 +1,86 @@
+"""A certificate that cannot be used is named, with what to do, before anything is begun."""
+
+import pytest
+
+from nodes.core.names import PeerKind
+from nodes.runtime.tls import CertificateUnusable, load_tls
+from tests.authority import Authority
+
+
+@pytest.fixture
+def authority(tmp_path):
+    return Authority(tmp_path)
+
+
+@pytest.fixture
+def files(authority):
+    return authority.leaf(authority.identity(PeerKind.BANK, "HDFC"))
+
+
+def load(files):
+    return load_tls(files, kind=PeerKind.BANK, name="HDFC")
+
+
+def test_a_good_certificate_says_who_holds_it(files, authority):
+    assert load(files).identity == authority.identity(PeerKind.BANK, "HDFC")
+
+
+@pytest.mark.parametrize("missing", ["ca", "certificate", "key"])
+def test_a_missing_file_is_named_with_who_needs_it(files, missing):
+    path = getattr(files, missing)
+    path.unlink()
+    with pytest.raises(CertificateUnusable, match=rf"there is no file .*{path.name}: a bank HDFC cannot start"):
+        load(files)
+
+
+@pytest.mark.parametrize("broken", ["ca", "certificate", "key"])
+@pytest.mark.parametrize("content", [b"", b"-----BEGIN CERTIFICATE-----\nnonsense\n-----END CERTIFICATE-----\n"])
+def test_a_file_that_is_not_what_it_should_be_is_named(files, broken, content):
+    path = getattr(files, broken)
+    path.write_bytes(content)
+    with pytest.raises(CertificateUnusable, match=path.name):
+        load(files)
+
+
+def test_a_key_that_others_can_read_is_refused(files):
+    files.key.chmod(0o640)
+    with pytest.raises(CertificateUnusable, match=r"can be read by others: chmod 600"):
+        load(files)
+
+
+def test_a_key_of_another_certificate_is_refused(files, authority):
+    other = authority.leaf(authority.identity(PeerKind.BANK, "SBI"))
+    files.key.write_bytes(other.key.read_bytes())
+    with pytest.raises(CertificateUnusable, match="is not the key of"):
+        load(files)
+
+
+def test_a_certificate_of_another_authority_is_refused(files, tmp_path):
+    other = Authority(tmp_path / "other")
+    files.ca.write_bytes(other.ca.read_bytes())
+    with pytest.raises(CertificateUnusable, match="is not signed by"):
+        load(files)
+
+
+@pytest.mark.parametrize(("days", "said"), [((-9, -2), "expired at"), ((2, 9), "is not valid before")])
+def test_a_certificate_out_of_its_time_is_refused_with_the_date(authority, days, said):
+    files = authority.leaf(authority.identity(PeerKind.BANK, "HDFC"), days=days)
+    with pytest.raises(CertificateUnusable, match=said):
+        load(files)
+
+
+@pytest.mark.parametrize(("kind", "name"), [(PeerKind.BANK, "SBI"), (PeerKind.CLIENT, "shell")])
+def test_anothers_certificate_is_refused(authority, kind, name):
+    with pytest.raises(
+        CertificateUnusable, match=rf"is the certificate of {kind.name.lower()}/{name}, not of bank HDFC"
+    ):
+        load(authority.leaf(authority.identity(kind, name)))
+
+
+@pytest.mark.parametrize(
+    "uris", [[], ["spiffe://payments.test/bank/HDFC", "spiffe://payments.test/gateway"], ["x:y"]]
+)
+def test_a_certificate_without_exactly_one_identity_is_refused(authority, uris):
+    files = authority.leaf(authority.identity(PeerKind.BANK, "HDFC"), uris=uris)
+    with pytest.raises(CertificateUnusable, match="does not have exactly one SPIFFE URI"):
+        load(files)
