@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
@@ -27,8 +27,10 @@ from orchestrator.folder import ClusterFolder
 
 AUTHORITY_LIFE = timedelta(days=3650)
 LEAF_LIFE = timedelta(days=365)
-RENEWED_BEFORE = timedelta(days=30)
+RENEWED_BEFORE = timedelta(days=7)
 _CLOCKS_DIFFER_BY = timedelta(minutes=5)
+_ALL_ANEW = "all certificates are made anew"
+_Extension = TypeVar("_Extension", bound=x509.ExtensionType)
 
 
 class Leaf(NamedTuple):
@@ -105,11 +107,12 @@ def list_leafs(config: ClusterConfig, folder: ClusterFolder) -> list[Leaf]:
 
 def ensure_certificates(config: ClusterConfig, folder: ClusterFolder) -> Iterator[Change]:
     """Make what is missing or no longer serves; yield each change as it is made."""
+    folder.certs.mkdir(mode=0o700, parents=True, exist_ok=True)
     yield from _close_to_others(folder)
-    authority, why = _read_authority(config, folder)
-    if authority is None:
-        authority = _make_authority(config, folder)
-        yield Change(folder.ca_certificate, why)
+    fault = find_authority_fault(config, folder, renewed_before=RENEWED_BEFORE)
+    authority = _make_authority(config, folder) if fault else _load_authority(folder)
+    if fault:
+        yield Change(folder.ca_certificate, fault)
     for leaf in list_leafs(config, folder):
         fault = find_fault(leaf, authority.certificate, renewed_before=RENEWED_BEFORE)
         if fault:
@@ -123,24 +126,18 @@ def ensure_certificates(config: ClusterConfig, folder: ClusterFolder) -> Iterato
 
 def _close_to_others(folder: ClusterFolder) -> Iterator[Change]:
     """Take from others what they may not read."""
-    for path in sorted(folder.certs.rglob("*")) if folder.certs.exists() else ():
+    for path in (folder.certs, *sorted(folder.certs.rglob("*"))):
         wanted = 0o700 if path.is_dir() else 0o600 if path.suffix == ".key" else 0o644
         if path.stat().st_mode & 0o777 & ~wanted:
             path.chmod(wanted)
             yield Change(path, "could be read by others; closed")
 
 
-def _read_authority(config: ClusterConfig, folder: ClusterFolder) -> tuple[_Authority | None, str]:
+def _load_authority(folder: ClusterFolder) -> _Authority:
     certificate, key = _load_certificate(folder.ca_certificate), _load_key(folder.ca_key)
-    if certificate is None and key is None:
-        return None, "was missing"
-    if certificate is None or key is None or certificate.public_key() != key.public_key():
-        return None, "did not fit its key; all certificates are made anew"
-    if certificate.subject != _authority_name(config):
-        return None, "was that of a cluster of another name; all certificates are made anew"
-    if _ends(certificate) < datetime.now(UTC) + RENEWED_BEFORE:
-        return None, "was about to expire; all certificates are made anew"
-    return _Authority(certificate, key), ""
+    assert certificate is not None
+    assert key is not None
+    return _Authority(certificate, key)
 
 
 def _make_authority(config: ClusterConfig, folder: ClusterFolder) -> _Authority:
@@ -161,13 +158,12 @@ def _make_authority(config: ClusterConfig, folder: ClusterFolder) -> _Authority:
 def _make_leaf(leaf: Leaf, authority: _Authority) -> None:
     key = _new_key()
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, leaf.name)])
-    uses = [ExtendedKeyUsageOID.CLIENT_AUTH, *([ExtendedKeyUsageOID.SERVER_AUTH] if leaf.is_node else [])]
     issuer_key = x509.AuthorityKeyIdentifier.from_issuer_public_key(authority.key.public_key())
     builder = (
         _builder(subject, authority.certificate.subject, key.public_key(), LEAF_LIFE)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_key_usage(signs_certificates=False), critical=True)
-        .add_extension(x509.ExtendedKeyUsage(uses), critical=False)
+        .add_extension(_uses(leaf), critical=False)
         .add_extension(issuer_key, critical=False)
         .add_extension(_names(leaf), critical=False)
     )
@@ -184,6 +180,11 @@ def _names(leaf: Leaf) -> x509.SubjectAlternativeName:
         except ValueError:
             names.append(x509.DNSName(host))
     return x509.SubjectAlternativeName(names)
+
+
+def _uses(leaf: Leaf) -> x509.ExtendedKeyUsage:
+    server = [ExtendedKeyUsageOID.SERVER_AUTH] if leaf.is_node else []
+    return x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH, *server])
 
 
 def _builder(
@@ -222,7 +223,8 @@ def _key_usage(*, signs_certificates: bool) -> x509.KeyUsage:
 def list_certificates(folder: ClusterFolder, config: ClusterConfig | None = None) -> list[Listed]:
     """Return every certificate of the cluster as it lies there; without ``config`` no identity is demanded."""
     authority = _load_certificate(folder.ca_certificate)
-    listed = [_list("ca", authority, "" if authority else "is missing")]
+    fault = find_authority_fault(config, folder) if config else "" if authority else "cannot be read"
+    listed = [_list("ca", authority, fault)]
     if config is not None:
         leafs = list_leafs(config, folder)
         return listed + [
@@ -235,25 +237,67 @@ def list_certificates(folder: ClusterFolder, config: ClusterConfig | None = None
     return listed
 
 
+def find_authority_fault(
+    config: ClusterConfig, folder: ClusterFolder, *, renewed_before: timedelta = timedelta()
+) -> str:
+    """Say why the cluster's authority does not serve; empty when it does."""
+    fault = _find_file_fault(folder.ca_certificate, folder.ca_key)
+    certificate = _load_certificate(folder.ca_certificate)
+    if fault or certificate is None:
+        is_new = not folder.ca_certificate.exists() and not folder.ca_key.exists()
+        return fault if is_new else f"{fault}; {_ALL_ANEW}"
+    constraints = _find_extension(certificate, x509.BasicConstraints)
+    if constraints is None or not constraints.ca:
+        return f"is no authority; {_ALL_ANEW}"
+    if certificate.subject != _authority_name(config):
+        return f"was made for a cluster of another name; {_ALL_ANEW}"
+    fault = _find_time_fault(certificate, renewed_before)
+    return f"{fault}; {_ALL_ANEW}" if fault else ""
+
+
 def find_fault(leaf: Leaf, authority: x509.Certificate | None, *, renewed_before: timedelta = timedelta()) -> str:
     """Say why a certificate does not serve; empty when it does."""
-    if not leaf.certificate.exists() or not leaf.key.exists():
-        return "was missing"
-    certificate, key = _load_certificate(leaf.certificate), _load_key(leaf.key)
-    if certificate is None or key is None or certificate.public_key() != key.public_key():
-        return "did not fit its key"
+    fault = _find_file_fault(leaf.certificate, leaf.key)
+    certificate = _load_certificate(leaf.certificate)
+    if fault or certificate is None:
+        return fault
     if authority is None or not _is_signed_by(certificate, authority):
         return "was not signed by this cluster's authority"
-    if _ends(certificate) < datetime.now(UTC) + renewed_before:
-        return (
-            f"expired at {_ends(certificate):%Y-%m-%d}"
-            if _ends(certificate) < datetime.now(UTC)
-            else "was about to expire"
-        )
-    if certificate.not_valid_before_utc > datetime.now(UTC):
-        return f"is not valid before {certificate.not_valid_before_utc:%Y-%m-%d}"
-    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    return "" if names == _names(leaf) else "was made for another name or address"
+    if _find_extension(certificate, x509.SubjectAlternativeName) != _names(leaf):
+        return "was made for another name or address"
+    constraints = _find_extension(certificate, x509.BasicConstraints)
+    if _find_extension(certificate, x509.ExtendedKeyUsage) != _uses(leaf) or constraints is None or constraints.ca:
+        return "was made for another use"
+    return _find_time_fault(certificate, renewed_before)
+
+
+def _find_file_fault(certificate_path: Path, key_path: Path) -> str:
+    """Say what is wrong with a certificate and its key as files."""
+    if not certificate_path.exists():
+        return "was missing"
+    if not key_path.exists():
+        return "its key was missing"
+    certificate, key = _load_certificate(certificate_path), _load_key(key_path)
+    if certificate is None or key is None:
+        return f"{(certificate_path if certificate is None else key_path).name} could not be read"
+    return "" if certificate.public_key() == key.public_key() else "did not fit its key"
+
+
+def _find_time_fault(certificate: x509.Certificate, renewed_before: timedelta) -> str:
+    now, ends = datetime.now(UTC), _ends(certificate)
+    if ends < now:
+        return f"expired at {ends:%Y-%m-%d}"
+    if ends < now + renewed_before:
+        return f"expires at {ends:%Y-%m-%d}"
+    starts = certificate.not_valid_before_utc
+    return f"is not valid before {starts:%Y-%m-%d}" if starts > now else ""
+
+
+def _find_extension(certificate: x509.Certificate, kind: type[_Extension]) -> _Extension | None:
+    try:
+        return certificate.extensions.get_extension_for_class(kind).value
+    except (x509.ExtensionNotFound, ValueError):
+        return None
 
 
 def _list(name: str, certificate: x509.Certificate | None, fault: str) -> Listed:
@@ -266,11 +310,8 @@ def _list(name: str, certificate: x509.Certificate | None, fault: str) -> Listed
 
 
 def _identity(certificate: x509.Certificate) -> str:
-    try:
-        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except x509.ExtensionNotFound:
-        return ""
-    return " ".join(names.get_values_for_type(x509.UniformResourceIdentifier))
+    names = _find_extension(certificate, x509.SubjectAlternativeName)
+    return " ".join(names.get_values_for_type(x509.UniformResourceIdentifier)) if names else ""
 
 
 def _is_signed_by(certificate: x509.Certificate, authority: x509.Certificate) -> bool:
