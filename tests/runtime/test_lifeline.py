@@ -16,7 +16,8 @@ threading.Event().wait()
 """
 _PARENT = f"""
 import subprocess, sys, threading
-child = subprocess.Popen([sys.executable, "-c", {_CHILD!r}, sys.argv[1]], pass_fds=[int(sys.argv[1])], stdout=subprocess.PIPE)
+command = [sys.executable, "-c", {_CHILD!r}, sys.argv[1]]
+child = subprocess.Popen(command, pass_fds=[int(sys.argv[1])], stdout=subprocess.PIPE)
 child.stdout.readline()
 print(child.pid, flush=True)
 threading.Event().wait()
