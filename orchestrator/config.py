@@ -6,12 +6,10 @@ not repeat, and what a value means is decided by the model that it is for.
 """
 
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
-import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from nodes.core.money import EXPONENTS
@@ -22,19 +20,12 @@ from nodes.core.names import (
     is_bank_name,
     is_cluster_name,
 )
+from orchestrator.yaml_text import Mistake, YamlDocument
 
 _DURATION = re.compile(r"(?P<number>[0-9]{1,6}(\.[0-9]{1,3})?)(?P<unit>ms|s|m|h)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_DURATION_MAX_S = 3600.0
 _GIVE_UP = re.compile(r"(?P<starts>[0-9]{1,4}) starts in (?P<window>\S+)")
-
-
-@dataclass(frozen=True, slots=True)
-class Mistake:
-    """One thing that is wrong: in which line, under which key."""
-
-    line: int
-    key: str
-    message: str
 
 
 class ConfigMistaken(Exception):
@@ -58,8 +49,8 @@ def _parse_duration(value: object) -> float:
     if match is None:
         raise ValueError(f"{value!r} is not a duration; write it like 500ms, 2s or 1m")
     seconds = float(match["number"]) * _SECONDS[match["unit"]]
-    if not seconds:
-        raise ValueError("must be more than 0")
+    if not 0 < seconds <= _DURATION_MAX_S:
+        raise ValueError("must be more than 0 and at most 1h")
     return seconds
 
 
@@ -71,9 +62,11 @@ def _parse_give_up(value: object) -> tuple[int, float]:
 
 
 def _check_address(value: str) -> str:
-    if not is_address(value):
-        raise ValueError(f"{value!r} is not host:port with a port of 1 to 65535")
-    return value
+    if is_address(value):
+        return value
+    if value.rpartition(":")[2].isdecimal() and is_address(f"{value.rpartition(':')[0]}:1"):
+        raise ValueError(f"{value!r} is not host:port: the port must be 1 to 65535")
+    raise ValueError(f"{value!r} is not host:port; write it like localhost:50052")
 
 
 def _check_cluster_name(value: str) -> str:
@@ -91,6 +84,12 @@ def _check_bank_name(value: str) -> str:
 def _check_currency(value: str) -> str:
     if value not in EXPONENTS:
         raise ValueError(f"{value!r} is not a known ISO 4217 code; write it like INR")
+    return value
+
+
+def _check_path(value: object) -> object:
+    if value == "":
+        raise ValueError("must be the path of a file; leave the key out for the default")
     return value
 
 
@@ -173,7 +172,7 @@ class ClusterConfig(_Model):
     currency: Annotated[str, AfterValidator(_check_currency)] = "INR"
     gateway: GatewayConfig = GatewayConfig()
     banks: dict[BankName, BankConfig]
-    users: Path = Path("users.json")
+    users: Annotated[Path, BeforeValidator(_check_path)] = Path("users.json")
     restart: RestartConfig = RestartConfig()
     liveness: LivenessConfig = LivenessConfig()
 
@@ -183,55 +182,27 @@ class ClusterConfig(_Model):
 
 def load(path: Path) -> ClusterConfig:
     """Read cluster.yaml; raises `ConfigMistaken`. ``users`` comes back absolute."""
-    lines: dict[tuple[str, ...], int] = {}
     try:
-        text = path.read_text(encoding="utf-8")
-        content = _read_node(yaml.compose(text, Loader=yaml.CSafeLoader), (), lines)
-        config = ClusterConfig.model_validate(content)
+        document = YamlDocument(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigMistaken(path, [Mistake(0, "", f"cannot be read: {error.strerror}")]) from error
     except UnicodeDecodeError as error:
         raise ConfigMistaken(path, [Mistake(0, "", "is not UTF-8 text")]) from error
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 0
-        raise ConfigMistaken(path, [Mistake(line, "", f"is not YAML: {error.problem}")]) from error
-    except _Repeated as error:
-        raise ConfigMistaken(path, [error.mistake]) from error
+    if not document.is_yaml:
+        raise ConfigMistaken(path, document.mistakes)
+    mistakes = [*document.mistakes, *_find_clashes(document)]
+    try:
+        config = ClusterConfig.model_validate(document.content)
     except ValidationError as error:
-        raise ConfigMistaken(path, [_explain(found, lines) for found in error.errors()]) from error
-    mistakes = list(_find_clashes(config, lines))
+        raise ConfigMistaken(
+            path, [*mistakes, *(_explain(found, document) for found in error.errors())]
+        ) from error
     if mistakes:
         raise ConfigMistaken(path, mistakes)
-    return config.model_copy(update={"users": path.parent / config.users})
+    return config.model_copy(update={"users": path.absolute().parent / config.users})
 
 
-class _Repeated(Exception):
-    def __init__(self, mistake: Mistake) -> None:
-        super().__init__(mistake.message)
-        self.mistake = mistake
-
-
-def _read_node(node: yaml.Node | None, key: tuple[str, ...], lines: dict[tuple[str, ...], int]) -> Any:
-    """Return what a YAML node holds, scalars as the text that was written; note the line of each key."""
-    if node is None:
-        return {}
-    lines.setdefault(key, node.start_mark.line + 1)
-    if isinstance(node, yaml.MappingNode):
-        content: dict[str, Any] = {}
-        for key_node, value_node in node.value:
-            name = str(key_node.value)
-            line = key_node.start_mark.line + 1
-            if name in content:
-                raise _Repeated(Mistake(line, ".".join((*key, name)), "is there twice; remove one"))
-            lines[*key, name] = line
-            content[name] = _read_node(value_node, (*key, name), lines)
-        return content
-    if isinstance(node, yaml.SequenceNode):
-        return [_read_node(item, (*key, str(at)), lines) for at, item in enumerate(node.value)]
-    return node.value
-
-
-def _explain(found: Any, lines: Mapping[tuple[str, ...], int]) -> Mistake:
+def _explain(found: Any, document: YamlDocument) -> Mistake:
     """Say what pydantic found, in the words of who wrote the file."""
     key = tuple(str(part) for part in found["loc"] if part != "[key]")
     message = found["msg"].removeprefix("Value error, ")
@@ -244,34 +215,35 @@ def _explain(found: Any, lines: Mapping[tuple[str, ...], int]) -> Mistake:
             message = f"must be a block of keys, not {str(found['input'])[:40]!r}"
         case "string_type" | "path_type":
             message = "must be a plain text"
-    return Mistake(_line(key, lines), ".".join(key), message)
+    return Mistake(document.find_line(key), ".".join(key), message)
 
 
-def _line(key: tuple[str, ...], lines: Mapping[tuple[str, ...], int]) -> int:
-    while key and key not in lines:
-        key = key[:-1]
-    return lines.get(key, 1)
+def _find_clashes(document: YamlDocument) -> Iterator[Mistake]:
+    """Find what no value shows by itself, even where other values are wrong."""
+    banks = document.block("banks")
+    if document.block().get("banks") == {}:
+        yield Mistake(document.find_line(("banks",)), "banks", "needs at least one bank")
+    keys = [("gateway", "address"), *(("banks", name, "address") for name in banks)]
+    taken: dict[str, str] = {}
+    for key in keys:
+        address = document.block(*key[:-1]).get("address", GatewayConfig().address if len(key) == 2 else "")
+        port = address.rpartition(":")[2] if isinstance(address, str) and is_address(address) else ""
+        other = taken.setdefault(port.lstrip("0"), ".".join(key)) if port else ".".join(key)
+        if other != ".".join(key):
+            yield Mistake(document.find_line(key), ".".join(key), f"port {port} is that of {other} as well")
+    yield from _find_reversals(document)
 
 
-def _find_clashes(config: ClusterConfig, lines: Mapping[tuple[str, ...], int]) -> Iterator[Mistake]:
-    """Find what no value shows by itself."""
-    if not config.banks:
-        yield Mistake(_line(("banks",), lines), "banks", "needs at least one bank")
-    taken = {_port(config.gateway.address): "gateway.address"}
-    for name, bank in config.banks.items():
-        key = f"banks.{name}.address"
-        other = taken.setdefault(_port(bank.address), key)
-        if other != key:
-            message = f"port {_port(bank.address)} is that of {other} as well"
-            yield Mistake(_line(("banks", name, "address"), lines), key, message)
-    if config.restart.max_backoff_s < config.restart.backoff_s:
-        yield Mistake(
-            _line(("restart", "max_backoff"), lines), "restart.max_backoff", "must not be less than backoff"
-        )
-    if config.liveness.hung_after_s < 2 * config.liveness.interval_s:
+def _find_reversals(document: YamlDocument) -> Iterator[Mistake]:
+    restart, liveness = RestartConfig(), LivenessConfig()
+    try:
+        restart = RestartConfig.model_validate(document.block("restart"))
+        liveness = LivenessConfig.model_validate(document.block("liveness"))
+    except ValidationError:
+        pass  # told already, by what found it
+    if restart.max_backoff_s < restart.backoff_s:
+        message = "must not be less than backoff"
+        yield Mistake(document.find_line(("restart", "max_backoff")), "restart.max_backoff", message)
+    if liveness.hung_after_s < 2 * liveness.interval_s:
         message = "must be at least twice the interval"
-        yield Mistake(_line(("liveness", "hung_after"), lines), "liveness.hung_after", message)
-
-
-def _port(address: str) -> str:
-    return address.rpartition(":")[2]
+        yield Mistake(document.find_line(("liveness", "hung_after")), "liveness.hung_after", message)
