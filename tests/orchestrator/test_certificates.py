@@ -39,7 +39,7 @@ def test_all_are_made_once_and_then_left_alone(folder):
 
 def test_keys_and_folders_are_closed_to_others(folder):
     ensure(folder)
-    for path in folder.certs.rglob("*"):
+    for path in (folder.certs, *folder.certs.rglob("*")):
         if path.is_dir() or path.suffix == ".key":
             assert path.stat().st_mode & 0o077 == 0, path
 
@@ -125,3 +125,53 @@ def test_a_crash_between_two_files_is_mended(folder, monkeypatch):
     ensure(folder)
     assert hdfc(folder)
     assert ensure(folder) == []
+
+
+@pytest.mark.parametrize(
+    ("taken_away", "said"),
+    [
+        (x509.SubjectAlternativeName, "was made for another name or address"),
+        (x509.ExtendedKeyUsage, "was made for another use"),
+        (x509.BasicConstraints, "was made for another use"),
+    ],
+)
+def test_a_certificate_that_lacks_a_part_is_made_anew(folder, monkeypatch, taken_away, said):
+    """As one that somebody signed by hand with the cluster's own authority."""
+    ensure(folder)
+    add = x509.CertificateBuilder.add_extension
+
+    def leave_out(builder, extension, critical):
+        return builder if isinstance(extension, taken_away) else add(builder, extension, critical)
+
+    folder.bank_key("HDFC").unlink()
+    with monkeypatch.context() as patch:
+        patch.setattr(x509.CertificateBuilder, "add_extension", leave_out)
+        ensure(folder)
+    assert ensure(folder) == [f"bank/HDFC.crt: {said}"]
+    assert hdfc(folder)
+
+
+def test_a_leaf_in_the_place_of_the_authority_is_none(folder):
+    ensure(folder)
+    folder.ca_certificate.write_bytes(folder.bank_certificate("HDFC").read_bytes())
+    folder.ca_key.write_bytes(folder.bank_key("HDFC").read_bytes())
+    assert ensure(folder)[0].startswith("ca/ca.crt: is no authority")
+    assert hdfc(folder)
+
+
+def test_an_expired_authority_is_listed_and_made_anew(folder, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(certificates, "AUTHORITY_LIFE", timedelta(minutes=-1))
+        ensure(folder)
+    assert list_certificates(folder, load(folder.config))[0].fault.startswith("expired at ")
+    assert len(ensure(folder)) == 6
+    assert hdfc(folder)
+
+
+def test_only_nodes_may_serve(folder):
+    ensure(folder)
+    for path, count in ((folder.bank_certificate("HDFC"), 2), (folder.operator_certificate, 1)):
+        certificate = x509.load_pem_x509_certificate(path.read_bytes())
+        uses = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+        assert len(uses) == count
+        assert x509.oid.ExtendedKeyUsageOID.CLIENT_AUTH in uses

@@ -66,7 +66,13 @@ def test_a_bank_may_be_called_no(read):
     [
         ("banks: {}", "cluster.yaml:1: banks: needs at least one bank"),
         ("", "cluster.yaml:1: banks: is missing"),
-        ("a: [", "cluster.yaml:2: is not YAML: did not find expected node content"),
+        ("a: [", "cluster.yaml:1: is not YAML: expected the node content"),
+        ("a: \x01", "cluster.yaml: is not YAML: unacceptable character #x0001"),
+        ("[" * 100_000, "cluster.yaml: is nested too deeply"),
+        (GOOD + "restart: &x {}\nliveness: *x", "cluster.yaml:4: liveness: is an alias"),
+        (GOOD + "? [a]\n: b", "cluster.yaml:3: a key must be a plain text"),
+        (GOOD + "name: NO", "cluster.yaml:3: name: 'NO' cannot name a cluster"),
+        (GOOD + "users:", "cluster.yaml:3: users: must be the path of a file"),
         (GOOD + "bancs: 5", "cluster.yaml:3: bancs: there is no such key"),
         (GOOD + "banks: {}", "cluster.yaml:3: banks: is there twice"),
         (GOOD + "name: Payments", "cluster.yaml:3: name: 'Payments' cannot name a cluster"),
@@ -74,10 +80,14 @@ def test_a_bank_may_be_called_no(read):
         (GOOD + "gateway: 5", "cluster.yaml:3: gateway: must be a block of keys, not '5'"),
         (GOOD + "gateway: {address: localhost}", "gateway.address: 'localhost' is not host:port"),
         (GOOD + "gateway: {address: localhost:0}", "gateway.address: 'localhost:0' is not host:port"),
-        (GOOD + "gateway: {address: localhost:65536}", "gateway.address: 'localhost:65536' is not host:port"),
+        (
+            GOOD + "gateway: {address: localhost:65536}",
+            "gateway.address: 'localhost:65536' is not host:port: the port must be 1",
+        ),
         (GOOD + "gateway: {address: localhost:1001}", "banks.HDFC.address: port 1001 is that of gateway.address"),
         (GOOD + "gateway: {payment_timeout: 12:30}", "gateway.payment_timeout: '12:30' is not a duration"),
         (GOOD + "gateway: {payment_timeout: 0s}", "gateway.payment_timeout: must be more than 0"),
+        (GOOD + "gateway: {payment_timeout: 2h}", "must be more than 0 and at most 1h"),
         (GOOD + "restart: {give_up_after: often}", "restart.give_up_after: 'often' is not of the form"),
         (GOOD + "restart: {backoff: 9s}", "restart.max_backoff: must not be less than backoff"),
         (GOOD + "liveness: {hung_after: 600ms}", "liveness.hung_after: must be at least twice the interval"),
@@ -89,6 +99,12 @@ def test_a_bank_may_be_called_no(read):
 def test_a_mistake_is_named_with_line_and_key(read, text, said):
     [line] = mistakes(read, text)
     assert said in line
+
+
+def test_equal_keys_and_clashes_are_said_along_with_all_else(read):
+    text = GOOD + "gateway: {address: localhost:1001}\nname: X\nname: Y\nrestart: {backoff: 1, backoff: 2s}\n"
+    keys = [line.split(": ")[1] for line in mistakes(read, text)]
+    assert keys == ["banks.HDFC.address", "name", "name", "restart.backoff", "restart.backoff"]
 
 
 def test_all_mistakes_are_said_at_once_in_the_order_of_the_lines(read):
