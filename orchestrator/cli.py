@@ -4,12 +4,13 @@ Commands are imported when they are asked for, so that help and completion are q
 """
 
 import importlib
+import os
 import sys
 from typing import Any
 
 import click
 
-from orchestrator.exit_codes import FAILED, INTERRUPTED
+from orchestrator.exit_codes import FAILED, INTERRUPTED, OK
 
 COMMANDS = {
     "init": "Write a cluster.yaml and a users.json to start from.",
@@ -47,8 +48,21 @@ class _Commands(click.Group):
             formatter.write_dl(list(COMMANDS.items()))
 
 
+def _show_version(ctx: click.Context, _: click.Parameter, is_asked: bool) -> None:
+    if is_asked:
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            click.echo(f"cluster {version('secure-distributed-payment-gateway')}")
+        except PackageNotFoundError:
+            click.echo("cluster, from a checkout that is not installed")
+        ctx.exit()
+
+
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(package_name="secure-distributed-payment-gateway", prog_name="cluster")
+@click.option(
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_show_version, help="Show it."
+)
 def cluster() -> None:
     """Run a cluster of a payment gateway and banks on this machine.
 
@@ -61,8 +75,10 @@ def cluster() -> None:
 
 def main() -> None:
     """Run a command; what people can mend is said in a line, the rest is a bug and shows itself."""
+    # click leaves colours out when piped; that people may not want them at all, it does not ask.
+    color = False if os.environ.get("NO_COLOR") else None
     try:
-        cluster.main(standalone_mode=False)
+        code = cluster.main(prog_name="cluster", standalone_mode=False, color=color)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
@@ -79,6 +95,7 @@ def main() -> None:
         for line in str(error).splitlines():
             click.echo(f"error: {line}", err=True)
         sys.exit(FAILED)
+    sys.exit(code if isinstance(code, int) else OK)
 
 
 def _is_mendable(error: Any) -> bool:

@@ -7,17 +7,27 @@ path stays a name.
 from dataclasses import dataclass
 from pathlib import Path
 
+CONFIG_NAME = "cluster.yaml"
+
+
+def find_config() -> Path:
+    """Return the nearest cluster.yaml, in this folder or one above; where it would be here if there is none."""
+    here = Path.cwd()
+    candidates = [folder / CONFIG_NAME for folder in (here, *here.parents)]
+    return next((path for path in candidates if path.is_file()), candidates[0])
+
 
 @dataclass(frozen=True, slots=True)
 class ClusterFolder:
     """The folder of one cluster; ``root`` is absolute."""
 
     root: Path
+    config_name: str = CONFIG_NAME
 
     @property
     def config(self) -> Path:
         """The configuration that people edit."""
-        return self.root / "cluster.yaml"
+        return self.root / self.config_name
 
     @property
     def certs(self) -> Path:

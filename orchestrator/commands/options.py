@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from orchestrator.folder import ClusterFolder
+from orchestrator.folder import ClusterFolder, find_config
 
 _DURATION = re.compile(r"(\d{1,6}(?:\.\d{1,3})?)(ms|s|m|h)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
@@ -35,12 +35,12 @@ def open_folder(_: click.Context, __: click.Parameter, file: Path) -> ClusterFol
             f"{file} does not exist; run this in the cluster's folder or give --file; "
             "`cluster init` makes a new one"
         )
-    return ClusterFolder(file.parent)
+    return ClusterFolder(file.parent, file.name)
 
 
 FILE: dict[str, Any] = {
-    "default": "cluster.yaml",
-    "show_default": True,
+    "default": find_config,
+    "show_default": "cluster.yaml here or above",
     "type": click.Path(path_type=Path, resolve_path=True),
     "envvar": "CLUSTER_FILE",
     "metavar": "FILE",
