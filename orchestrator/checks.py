@@ -5,17 +5,20 @@ import resource
 import shutil
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import NamedTuple
 
+from nodes.core.names import is_bank_name
 from orchestrator.accounts import AccountsMistaken, read_users
 from orchestrator.config import ClusterConfig, ConfigMistaken, load
+from orchestrator.files import find_half_written
 from orchestrator.folder import ClusterFolder
 
 _DISK_FREE_LOW = 1024**3
 _DESCRIPTORS_LOW = 1024
 _PYTHON_MIN = (3, 11)
 _SQLITE_MIN = (3, 51, 3)
-_DAYS_LEFT_LOW = 30
+_ANEW = "`cluster down`, then `cluster up` makes it anew"
 
 
 class Finding(NamedTuple):
@@ -43,6 +46,7 @@ def examine(folder: ClusterFolder) -> Iterator[Finding]:
     yield from _check_users(config)
     yield from _check_certificates(config, folder)
     yield from _check_ports(config, folder)
+    yield from _check_leftovers(config, folder)
 
 
 def _check_python() -> Finding:
@@ -79,7 +83,7 @@ def _check_descriptors() -> Finding:
 
 
 def _check_users(config: ClusterConfig) -> Iterator[Finding]:
-    from nodes.runtime.passwords import verify_password
+    from orchestrator.demo_passwords import find_demo_users
 
     try:
         users = read_users(config)
@@ -88,26 +92,30 @@ def _check_users(config: ClusterConfig) -> Iterator[Finding]:
             yield Finding("users", "fail", line, f"correct {config.users.name}")
         return
     yield Finding("users", "ok", f"{len(users)} users")
-    known = [user.name for user in users if verify_password(f"{user.name}123", user.password_hash)]
+    known = find_demo_users(config)
     if known:
         advice = "fine for trying out; else `cluster user hash-password` makes new hashes"
         yield Finding("passwords", "warn", f"well-known demo passwords: {', '.join(known)}", advice)
 
 
 def _check_certificates(config: ClusterConfig, folder: ClusterFolder) -> Iterator[Finding]:
-    from orchestrator.certificates import list_certificates
+    from orchestrator.certificates import RENEWED_BEFORE, list_certificates
 
+    if not folder.certs.exists():
+        yield Finding("certificates", "ok", "none yet", "`cluster up` makes them")
+        return
     for row in list_certificates(folder, config):
         if row.fault:
-            yield Finding("certificates", "warn", f"{row.name}: {row.fault}", "`cluster up` makes it anew")
-        elif row.days_left < _DAYS_LEFT_LOW:
-            found = f"{row.name}: {row.days_left} days left"
-            yield Finding("certificates", "warn", found, "`cluster up` renews it; then restart its node")
+            yield Finding("certificates", "warn", f"{row.name}: {row.fault}", _ANEW)
+        elif row.days_left < RENEWED_BEFORE.days:
+            yield Finding("certificates", "warn", f"{row.name}: {row.days_left} days left", _ANEW)
         else:
             yield Finding("certificates", "ok", f"{row.name}: {row.days_left} days left")
     for key in sorted(folder.certs.rglob("*.key")):
         if key.stat().st_mode & 0o077:
-            yield Finding("keys", "fail", f"{key} can be read by others", "`cluster up` closes it")
+            yield Finding(
+                "keys", "fail", f"{key} can be read by others", "`cluster down`, then `cluster up` closes it"
+            )
 
 
 def _check_ports(config: ClusterConfig, folder: ClusterFolder) -> Iterator[Finding]:
@@ -124,3 +132,30 @@ def _check_ports(config: ClusterConfig, folder: ClusterFolder) -> Iterator[Findi
             yield Finding("ports", "fail", trouble, "stop that process, or change the port in cluster.yaml")
         else:
             yield Finding("ports", "ok", f"{address} is free")
+
+
+def _check_leftovers(config: ClusterConfig, folder: ClusterFolder) -> Iterator[Finding]:
+    """Look for what a crash, or a bank that is no more, left behind."""
+    from orchestrator.lock import is_held
+
+    found = [
+        *((path, "is half written; remove it") for path in find_half_written(folder.certs, folder.state)),
+        *(
+            (path, "is of no bank in cluster.yaml; move it away, or add the bank")
+            for path in _strays(config, folder)
+        ),
+    ]
+    if folder.control_socket.exists() and not is_held(folder.supervisor_lock):
+        found.append((folder.control_socket, "is of a supervisor that was killed; `cluster up` replaces it"))
+    for path, advice in found:
+        yield Finding("leftovers", "warn", str(path), advice)
+    if not found:
+        yield Finding("leftovers", "ok", "none")
+
+
+def _strays(config: ClusterConfig, folder: ClusterFolder) -> Iterator[Path]:
+    for pattern, suffix in (("state/*.db", ".db"), ("certs/bank/*.crt", ".crt")):
+        for path in sorted(folder.root.glob(pattern)):
+            name = path.name.removesuffix(suffix)
+            if is_bank_name(name) and name not in config.banks:
+                yield path
