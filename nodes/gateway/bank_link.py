@@ -1,7 +1,7 @@
 """The gateway's line to one bank: a long-lived stream of batches, dialled again whenever it breaks.
 
-Whatever the loop's turns hand over while a message is on its way goes out together in
-the next one. The channel is made anew for each try, so that a bank that came back on
+Whatever the loop's turns hand over while the bank is busy goes out together in the
+next message. The channel is made anew for each try, so that a bank that came back on
 another address, or with another certificate, is met as it is.
 """
 
@@ -26,6 +26,8 @@ _RETRY_MAX_S = 1.0
 _CALL_TIMEOUT_S = 2.0
 _SILENCE_MAX_S = 1.5
 """A bank that owes an answer for this long counts as away: who pays there is told so at once."""
+_MESSAGES_UNDER_WAY = 2
+"""One that the bank works on, one that waits for it."""
 _MESSAGE_ITEMS_MAX = 8192
 """Prepares and decisions in one message: keeps it far below the transport's limit."""
 
@@ -63,6 +65,7 @@ class BankLink:
         self._events = events
         self._log = log.bind(bank=name)
         self._outgoing: Inbox[Batch] = Inbox()
+        self._has_room = asyncio.Event()
         self._dial_now = asyncio.Event()
         self._stub: bank_pb2_grpc.BankServiceAsyncStub | None = None
 
@@ -121,6 +124,7 @@ class BankLink:
             self._stub = stub
             self._outgoing = Inbox()
             self._sent_number = self._done_number = 0
+            self._note_room()
             self.is_connected = True
             self._events.connected(self.name, opening)
             try:
@@ -133,15 +137,25 @@ class BankLink:
     async def _read(self, stream: Stream) -> None:
         while isinstance(response := await stream.read(), pb.TransactResponse):
             self._done_number = response.done_number
+            self._note_room()
             self._events.received(self.name, response)
         raise ConnectionError("the bank closed the stream")
 
     async def _write(self, stream: Stream) -> None:
-        async for batches in self._outgoing.batches():
-            for request in _messages(batches):
+        """Send what has gathered, while the bank works on few messages: so batches grow as it gets busy."""
+        while True:
+            await self._has_room.wait()
+            for request in _messages(await self._outgoing.take()):
                 self._sent_number += 1
                 request.number = self._sent_number
                 await stream.write(request)
+            self._note_room()
+
+    def _note_room(self) -> None:
+        if self._sent_number - self._done_number < _MESSAGES_UNDER_WAY:
+            self._has_room.set()
+        else:
+            self._has_room.clear()
 
     async def _watch(self) -> None:
         """End the stream of a bank that owes an answer and has been silent for too long."""

@@ -1,0 +1,245 @@
+"""Typed calls to the gateway, for programs without an event loop. Nothing here retries by itself."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import grpc
+import uuid_utils
+from google.protobuf.timestamp_pb2 import Timestamp
+from interbank.v1 import access_pb2, operator_pb2, operator_pb2_grpc, payment_pb2_grpc
+from interbank.v1 import payment_pb2 as pb
+
+from nodes.client.errors import explain
+from nodes.core.messages import Outcome, Reason
+from nodes.core.names import Identity, PeerKind
+from nodes.runtime.tls import Tls, dial_blocking
+
+_CALL_TIMEOUT_S = 5.0
+_PAY_TIMEOUT_S = 10.0
+_TOTALS_TIMEOUT_S = 60.0
+
+Answer = TypeVar("Answer")
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """Who is logged in, and until when."""
+
+    user: str
+    role: str
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentRequest:
+    """What to pay. The id is made once (`new_payment_id`) and kept for every further send."""
+
+    payment_id: str
+    payer_account: str
+    payee_account: str
+    amount_minor: int
+    currency: str
+    memo: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentResult:
+    """How a payment ended: ``committed``, or ``declined`` with a reason such as ``insufficient_funds``."""
+
+    payment_id: str
+    outcome: str
+    reason: str
+    replayed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentView:
+    """A payment as its user sees it. ``direction`` is outgoing, incoming or between_own_accounts."""
+
+    payment_id: str
+    payer_account: str
+    payee_account: str
+    amount_minor: int
+    currency: str
+    memo: str
+    outcome: str
+    reason: str
+    direction: str
+    created_at: datetime
+    decided_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some payments, newest first; ``next_page_token`` is empty on the last page."""
+
+    payments: tuple[PaymentView, ...]
+    next_page_token: str
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """An account in minor units; ``available`` is what can be paid with."""
+
+    account: str
+    posted_minor: int
+    held_minor: int
+    available_minor: int
+    currency: str
+
+
+@dataclass(frozen=True, slots=True)
+class Balances:
+    """The user's accounts, and the banks that could not be asked."""
+
+    balances: tuple[Balance, ...]
+    unavailable_banks: tuple[str, ...]
+
+
+def new_payment_id() -> str:
+    """Make the id of a new payment (UUID version 7)."""
+    return str(uuid_utils.uuid7())
+
+
+class _Line:
+    """A channel to the gateway."""
+
+    def __init__(self, address: str, tls: Tls, interceptors: Sequence[Any] = ()) -> None:
+        gateway = Identity(tls.identity.cluster, PeerKind.GATEWAY)
+        self._channel = dial_blocking(address, tls, gateway, interceptors=interceptors)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Hang up."""
+        self._channel.close()
+
+    @staticmethod
+    def _call(method: Callable[..., Answer], request: Any, **options: Any) -> Answer:
+        try:
+            return method(request, **options)
+        except grpc.RpcError as error:
+            raise explain(error) from error
+
+
+class Client(_Line):
+    """The gateway, as a user calls it. All methods raise `nodes.client.errors.ClientError`."""
+
+    def __init__(self, address: str, tls: Tls, interceptors: Sequence[Any] = ()) -> None:
+        super().__init__(address, tls, interceptors)
+        self._stub = payment_pb2_grpc.PaymentServiceStub(self._channel)
+        self._metadata: list[tuple[str, str]] = []
+
+    def log_in(self, user: str, password: str) -> Session:
+        """Log in; the token stays in this object alone."""
+        answer = self._call(
+            self._stub.Login, pb.LoginRequest(user=user, password=password), timeout=_CALL_TIMEOUT_S
+        )
+        self._metadata = [("authorization", f"Bearer {answer.token}")]
+        role = access_pb2.Role.Name(answer.role).removeprefix("ROLE_").lower()
+        return Session(answer.user, role, _read_time(answer.expires_at))
+
+    def log_out(self) -> None:
+        """End the login, here and at the gateway."""
+        try:
+            self._ask(self._stub.Logout, pb.LogoutRequest())
+        finally:
+            self._metadata = []
+
+    def pay(self, request: PaymentRequest) -> PaymentResult:
+        """Pay, and wait for the outcome.
+
+        After `OutcomeUnknown` or `GatewayAway` the payment may have happened or not:
+        send the same request, with the same id, again.
+        """
+        sent = pb.PayRequest(
+            payment_id=request.payment_id,
+            payer_account=request.payer_account,
+            payee_account=request.payee_account,
+            amount_minor=request.amount_minor,
+            currency=request.currency,
+            memo=request.memo,
+        )
+        answer = self._ask(self._stub.Pay, sent, timeout=_PAY_TIMEOUT_S)
+        return PaymentResult(
+            answer.payment_id, _outcome_name(answer.outcome), _reason_name(answer.reason), answer.replayed
+        )
+
+    def payment(self, payment_id: str) -> PaymentView:
+        """Look at one payment."""
+        return _read_payment(self._ask(self._stub.GetPayment, pb.GetPaymentRequest(payment_id=payment_id)).payment)
+
+    def payments(self, page_size: int = 20, page_token: str = "", user: str = "") -> Page:
+        """Look at a page of payments, newest first; an auditor names the user."""
+        request = pb.ListPaymentsRequest(page_size=page_size, page_token=page_token, user=user)
+        answer = self._ask(self._stub.ListPayments, request)
+        return Page(tuple(map(_read_payment, answer.payments)), answer.next_page_token)
+
+    def balances(self, bank: str = "", user: str = "") -> Balances:
+        """Look at the accounts, at one bank or all; an auditor names the user."""
+        answer = self._ask(self._stub.GetBalance, pb.GetBalanceRequest(bank=bank, user=user))
+        balances = tuple(
+            Balance(b.account, b.posted_minor, b.held_minor, b.available_minor, b.currency)
+            for b in answer.balances
+        )
+        return Balances(balances, tuple(answer.unavailable_banks))
+
+    def _ask(self, method: Callable[..., Answer], request: Any, timeout: float = _CALL_TIMEOUT_S) -> Answer:
+        return self._call(method, request, timeout=timeout, metadata=self._metadata)
+
+
+class OperatorClient(_Line):
+    """The gateway, as the operator's certificate calls it."""
+
+    def __init__(self, address: str, tls: Tls, interceptors: Sequence[Any] = ()) -> None:
+        super().__init__(address, tls, interceptors)
+        self._stub = operator_pb2_grpc.OperatorServiceStub(self._channel)
+
+    def show_payment(self, payment_id: str) -> operator_pb2.ShowPaymentResponse:
+        """Return all that gateway and banks know of a payment id."""
+        request = operator_pb2.ShowPaymentRequest(payment_id=payment_id)
+        return self._call(self._stub.ShowPayment, request, timeout=_CALL_TIMEOUT_S)
+
+    def collect_totals(self) -> operator_pb2.CollectTotalsResponse:
+        """Return the sums of every bank's books."""
+        return self._call(self._stub.CollectTotals, operator_pb2.CollectTotalsRequest(), timeout=_TOTALS_TIMEOUT_S)
+
+
+def _read_payment(payment: pb.Payment) -> PaymentView:
+    return PaymentView(
+        payment_id=payment.payment_id,
+        payer_account=payment.payer_account,
+        payee_account=payment.payee_account,
+        amount_minor=payment.amount_minor,
+        currency=payment.currency,
+        memo=payment.memo,
+        outcome=_outcome_name(payment.outcome),
+        reason=_reason_name(payment.reason),
+        direction=pb.Direction.Name(payment.direction).removeprefix("DIRECTION_").lower(),
+        created_at=_read_time(payment.created_at),
+        decided_at=_read_time(payment.decided_at) if payment.HasField("decided_at") else None,
+    )
+
+
+def _outcome_name(outcome: int) -> str:
+    return Outcome(outcome).name.lower()
+
+
+def _reason_name(reason: int) -> str:
+    """Return the reason's name; empty for none; one that a newer gateway gives, by its number."""
+    if not reason:
+        return ""
+    return Reason(reason).name.lower() if reason in set(Reason) else f"reason_{reason}"
+
+
+def _read_time(at: Timestamp) -> datetime:
+    return at.ToDatetime(tzinfo=UTC)

@@ -1,0 +1,116 @@
+"""What can come of a call besides its answer, by whose fault it is; one table from gRPC's codes."""
+
+from collections.abc import Sequence
+
+import grpc
+from google.rpc.error_details_pb2 import BadRequest, RetryInfo
+from google.rpc.status_pb2 import Status
+
+_DETAILS_KEY = "grpc-status-details-bin"
+_HANDSHAKE_WORDS = ("ssl", "handshake", "certificate", "tls", "cert")
+
+
+class ClientError(Exception):
+    """A call did not bring an answer; the message is for people."""
+
+
+class GatewayAway(ClientError):
+    """The gateway, or a bank, could not be reached. A payment may have been begun or not: send it again."""
+
+    def __init__(self, message: str, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class NotTrusted(ClientError):
+    """The two sides do not trust each other's certificates. Trying again will not help."""
+
+
+class OutcomeUnknown(ClientError):
+    """No answer in time. Only the same payment, sent again, or asking for it can tell what became of it."""
+
+
+class Overloaded(GatewayAway):
+    """The gateway has more to do than it can; try again after ``retry_after_s``."""
+
+
+class NotLoggedIn(ClientError):
+    """The login is missing, over, or wrong: log in (again)."""
+
+
+class NotAllowed(ClientError):
+    """This user, or this certificate, may not do that."""
+
+
+class NotFound(ClientError):
+    """There is no such thing, or it is not this user's."""
+
+
+class Malformed(ClientError):
+    """The request is not well-formed; ``violations`` are (field, what is wrong)."""
+
+    def __init__(self, message: str, violations: Sequence[tuple[str, str]]) -> None:
+        super().__init__(message)
+        self.violations = violations
+
+
+class IdUsed(ClientError):
+    """The payment id was used for another payment: use a new id."""
+
+
+class Broken(ClientError):
+    """The other side failed in a way it should not; its log knows more."""
+
+
+def explain(error: grpc.RpcError) -> ClientError:
+    """Return our error for gRPC's."""
+    code, details = error.code(), error.details() or ""
+    if code is grpc.StatusCode.UNAVAILABLE:
+        return _explain_unavailable(error, details)
+    if code is grpc.StatusCode.RESOURCE_EXHAUSTED:
+        return Overloaded(details, _read_retry_after_s(error))
+    if code in (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.OUT_OF_RANGE):
+        return Malformed(details, _read_violations(error))
+    kind = _KINDS.get(code, Broken)
+    return kind(details if kind is not Broken else f"{code.name}: {details}")
+
+
+_KINDS: dict[grpc.StatusCode, type[ClientError]] = {
+    grpc.StatusCode.DEADLINE_EXCEEDED: OutcomeUnknown,
+    grpc.StatusCode.CANCELLED: OutcomeUnknown,
+    grpc.StatusCode.UNAUTHENTICATED: NotLoggedIn,
+    grpc.StatusCode.PERMISSION_DENIED: NotAllowed,
+    grpc.StatusCode.NOT_FOUND: NotFound,
+    grpc.StatusCode.FAILED_PRECONDITION: IdUsed,
+}
+
+
+def _explain_unavailable(error: grpc.RpcError, details: str) -> ClientError:
+    """Tell a gateway that is away from one that refuses our certificate: gRPC says UNAVAILABLE to both."""
+    retry_after_s = _read_retry_after_s(error)
+    if retry_after_s is not None:
+        return GatewayAway(details, retry_after_s)
+    if any(word in details.lower() for word in _HANDSHAKE_WORDS):
+        return NotTrusted(f"the certificates of the two sides do not fit: {details}")
+    return GatewayAway("the gateway is away")
+
+
+def _details(error: grpc.RpcError) -> Status:
+    found = [value for key, value in error.trailing_metadata() or () if key == _DETAILS_KEY]
+    return Status.FromString(found[0] if found else b"")
+
+
+def _read_violations(error: grpc.RpcError) -> list[tuple[str, str]]:
+    found = BadRequest()
+    for detail in _details(error).details:
+        if detail.Unpack(found):
+            return [(violation.field, violation.description) for violation in found.field_violations]
+    return []
+
+
+def _read_retry_after_s(error: grpc.RpcError) -> float | None:
+    found = RetryInfo()
+    for detail in _details(error).details:
+        if detail.Unpack(found):
+            return float(found.retry_delay.ToMilliseconds()) / 1000
+    return None

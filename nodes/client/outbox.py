@@ -1,0 +1,198 @@
+"""Payments that a client has promised to send: on disk before the first send, until their end is known.
+
+Each item is one of three things, and says which:
+
+    never sent               nothing has left; may be cancelled, and expires after a day
+    sent, answer unknown     it may have happened: only the gateway can tell, so it is
+                             asked, by the same id, for as long as it takes
+    final                    committed, declined, refused (the gateway will never take
+                             it), expired or cancelled
+
+The order of a user's items is the order of saving; `nodes.client.delivery` keeps it.
+
+Several shells may share one outbox. The database file is locked while it is open, so it
+is opened for each operation and closed again; whoever finds it open waits its turn.
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import IntEnum
+from pathlib import Path
+from typing import Any
+
+import apsw
+
+from nodes.client.client import PaymentRequest
+from nodes.runtime.database import DatabaseUnusable, open_database
+
+EXPIRES_AFTER_S = 24 * 3600
+_BUSY_WAIT_S = 10.0
+
+_SCHEMA_VERSION = 1
+_SCHEMA = """
+CREATE TABLE item (
+    number INTEGER PRIMARY KEY,
+    user TEXT NOT NULL,
+    payment_id TEXT NOT NULL,
+    payer_account TEXT NOT NULL,
+    payee_account TEXT NOT NULL,
+    amount_minor INTEGER NOT NULL,
+    currency TEXT NOT NULL,
+    memo TEXT NOT NULL,
+    state INTEGER NOT NULL,
+    reason TEXT NOT NULL,
+    saved_at REAL NOT NULL,
+    UNIQUE (user, payment_id)
+) STRICT;
+CREATE INDEX item_waiting ON item (user, number) WHERE state <= 2;
+"""
+
+
+class State(IntEnum):
+    """How an item stands."""
+
+    NEVER_SENT = 1
+    UNKNOWN = 2
+    COMMITTED = 3
+    DECLINED = 4
+    REFUSED = 5
+    EXPIRED = 6
+    CANCELLED = 7
+
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing more will come of it."""
+        return self > State.UNKNOWN
+
+
+class CannotCancel(Exception):
+    """The item was sent, or has ended: cancelling it would be a lie."""
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One payment in the outbox. ``reason`` says why, where there is a why; ``saved_at`` in seconds since 1970."""
+
+    user: str
+    request: PaymentRequest
+    state: State
+    reason: str
+    saved_at: float
+
+    @property
+    def is_expired(self) -> bool:
+        """Whether it has waited for too long without having been sent."""
+        return self.state is State.NEVER_SENT and time.time() - self.saved_at > EXPIRES_AFTER_S
+
+
+class Outbox:
+    """The outbox in one file. All changes are durable when the method returns."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def save(self, user: str, request: PaymentRequest) -> Item:
+        """Save a payment, before anything of it is sent."""
+        item = Item(user, request, State.NEVER_SENT, "", time.time())
+        with self._open() as connection:
+            connection.execute(
+                "INSERT INTO item VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    user,
+                    request.payment_id,
+                    request.payer_account,
+                    request.payee_account,
+                    request.amount_minor,
+                    request.currency,
+                    request.memo,
+                    int(item.state),
+                    item.reason,
+                    item.saved_at,
+                ),
+            )
+        return item
+
+    def mark_sent(self, item: Item) -> None:
+        """Note that a send begins: from now on the item may have happened."""
+        self._set(item, State.UNKNOWN, "")
+
+    def settle(self, item: Item, state: State, reason: str) -> None:
+        """Note how an item ended."""
+        self._set(item, state, reason)
+
+    def cancel(self, user: str, payment_id: str) -> Item:
+        """Cancel an item that was never sent; raises `CannotCancel` for any other."""
+        with self._open() as connection:
+            connection.execute(
+                "UPDATE item SET state = ?, reason = 'cancelled by the user'"
+                " WHERE user = ? AND payment_id = ? AND state = ?",
+                (int(State.CANCELLED), user, payment_id, int(State.NEVER_SENT)),
+            )
+            is_done = connection.changes() == 1
+        item = self.find(user, payment_id)
+        if item is None:
+            raise CannotCancel(f"there is no payment {payment_id} of {user} in the outbox")
+        if not is_done:
+            said = "was sent; ask for its outcome" if item.state is State.UNKNOWN else "has ended already"
+            raise CannotCancel(f"the payment {payment_id} {said}")
+        return item
+
+    def find(self, user: str, payment_id: str) -> Item | None:
+        """Return one item of a user."""
+        items = self._select("WHERE user = ? AND payment_id = ?", (user, payment_id))
+        return items[0] if items else None
+
+    def items(self, user: str, limit: int = 50) -> list[Item]:
+        """Return the newest items of a user, whatever their state, oldest first."""
+        return self._select("WHERE user = ? ORDER BY number DESC LIMIT ?", (user, limit))[::-1]
+
+    def waiting(self, user: str) -> list[Item]:
+        """Return what is not final, in the order of saving."""
+        return self._select("WHERE user = ? AND state <= 2 ORDER BY number", (user,))
+
+    def count_waiting(self) -> dict[str, int]:
+        """Return how many items wait, by user."""
+        if not self.path.exists():
+            return {}
+        with self._open() as connection:
+            rows = connection.execute("SELECT user, count(*) FROM item WHERE state <= 2 GROUP BY user").fetchall()
+        return {str(user): int(str(count)) for user, count in rows}
+
+    def _set(self, item: Item, state: State, reason: str) -> None:
+        with self._open() as connection:
+            connection.execute(
+                "UPDATE item SET state = ?, reason = ? WHERE user = ? AND payment_id = ? AND state <= 2",
+                (int(state), reason, item.user, item.request.payment_id),
+            )
+
+    def _select(self, tail: str, bindings: tuple[Any, ...]) -> list[Item]:
+        if not self.path.exists():
+            return []
+        with self._open() as connection:
+            rows = connection.execute(f"SELECT * FROM item {tail}", bindings).fetchall()  # noqa: S608 - our own text
+        return [_read(row) for row in rows]
+
+    @contextmanager
+    def _open(self) -> Iterator[apsw.Connection]:
+        """Open the file, once nobody else has it open."""
+        gives_up = time.monotonic() + _BUSY_WAIT_S
+        while True:
+            try:
+                connection = open_database(self.path, _SCHEMA, _SCHEMA_VERSION)
+                break
+            except DatabaseUnusable as error:
+                if not isinstance(error.__cause__, apsw.BusyError) or time.monotonic() > gives_up:
+                    raise
+                time.sleep(0.01)
+        try:
+            yield connection
+        finally:
+            connection.close()
+
+
+def _read(row: tuple[Any, ...]) -> Item:
+    _, user, payment_id, payer_account, payee_account, amount_minor, currency, memo, state, reason, saved_at = row
+    request = PaymentRequest(payment_id, payer_account, payee_account, amount_minor, currency, memo)
+    return Item(user, request, State(state), reason, saved_at)
