@@ -5,4 +5,6 @@ FAILED = 1
 USAGE = 2
 DECLINED = 3
 """`cluster shell`, not typed into: a payment was declined."""
+QUEUED = 4
+"""`cluster shell`, not typed into: a payment waits in the outbox."""
 INTERRUPTED = 130

@@ -1,6 +1,7 @@
 """What can come of a call besides its answer, by whose fault it is; one table from gRPC's codes."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import grpc
 from google.rpc.error_details_pb2 import BadRequest, RetryInfo
@@ -96,7 +97,8 @@ def _explain_unavailable(error: grpc.RpcError, details: str) -> ClientError:
 
 
 def _details(error: grpc.RpcError) -> Status:
-    found = [value for key, value in error.trailing_metadata() or () if key == _DETAILS_KEY]
+    metadata: tuple[tuple[str, Any], ...] = tuple(error.trailing_metadata() or ())  # type: ignore[arg-type]
+    found = [value for key, value in metadata if key == _DETAILS_KEY]
     return Status.FromString(found[0] if found else b"")
 
 

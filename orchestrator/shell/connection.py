@@ -1,0 +1,17 @@
+"""The shell's line to the gateway, with the cluster's own client certificate."""
+
+from nodes.client import Client
+from nodes.core.names import PeerKind
+from nodes.runtime.client_calls import BlockingClientCalls
+from nodes.runtime.event_log import open_event_log
+from nodes.runtime.tls import TlsFiles, load_tls
+from orchestrator.config import ClusterConfig
+from orchestrator.folder import ClusterFolder
+
+
+def connect(config: ClusterConfig, folder: ClusterFolder) -> Client:
+    """Return a client; it calls nobody before it is used. Raises `nodes.runtime.tls.CertificateUnusable`."""
+    files = TlsFiles(folder.ca_certificate, folder.shell_certificate, folder.shell_key)
+    log = open_event_log(folder.logs / "shell.log", "shell")
+    tls = load_tls(files, kind=PeerKind.CLIENT, name="shell")
+    return Client(config.gateway.address, tls, [BlockingClientCalls(log)])
