@@ -1,13 +1,13 @@
 """What a node did, as JSON lines: one object a line, made to be searched by payment id.
 
-A line is written with one system call and nothing is kept back, so a killed process
-loses none. Files rotate by size. Whatever a text holds, it stays one line: JSON escapes
+Each line is handed to the system at once, so a killed process loses none
+(`nodes.runtime.rotating_file`). Whatever a text holds, it stays one line: JSON escapes
 line ends and control characters. Message fields marked ``sensitive`` in the .proto
-files never get here (`describe`).
+files never get here, and long values are cut (`describe`): nobody fills the log by
+what they send.
 """
 
 import json
-import os
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -22,51 +22,18 @@ from structlog.typing import FilteringBoundLogger
 
 from nodes.core.messages import Contradiction
 from nodes.core.violations import format_payment_id
+from nodes.runtime.rotating_file import RotatingFile
 
-_FILE_BYTES_MAX = 20 * 1024 * 1024
-_FILES_KEPT = 5
 _INFO = 20
 _UUID_BYTES = 16
-
-
-class RotatingFile:
-    """A file that is set aside when it is full: ``x.log.1`` is the newest of those kept. One writer."""
-
-    def __init__(self, path: Path, bytes_max: int = _FILE_BYTES_MAX) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._path = path
-        self._bytes_max = bytes_max
-        self._open()
-
-    def write(self, line: bytes) -> None:
-        """Write a whole line."""
-        if self._size + len(line) > self._bytes_max:
-            self._rotate()
-        self._size += os.write(self._descriptor, line)
-
-    def flush(self) -> None:
-        """Do nothing: nothing is kept back."""
-
-    def close(self) -> None:
-        """Close the file."""
-        os.close(self._descriptor)
-
-    def _open(self) -> None:
-        self._descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        self._size = os.fstat(self._descriptor).st_size
-
-    def _rotate(self) -> None:
-        self.close()
-        for number in range(_FILES_KEPT - 1, 0, -1):
-            older = self._path.with_name(f"{self._path.name}.{number}")
-            if older.exists():
-                older.rename(self._path.with_name(f"{self._path.name}.{number + 1}"))
-        self._path.rename(self._path.with_name(f"{self._path.name}.1"))
-        self._open()
+_TEXT_MAX = 256
 
 
 def open_event_log(path: Path, node: str, *, least_level: int = _INFO) -> FilteringBoundLogger:
-    """Return the log of one node. What is bound in structlog's context variables goes into every line."""
+    """Return the log of one node; raises `LogUnusable`.
+
+    What is bound in structlog's context variables goes into every line.
+    """
     log: FilteringBoundLogger = structlog.wrap_logger(
         structlog.BytesLogger(RotatingFile(path)),  # type: ignore[arg-type]
         processors=[
@@ -85,7 +52,8 @@ def open_event_log(path: Path, node: str, *, least_level: int = _INFO) -> Filter
 def describe(message: Message) -> dict[str, Any]:
     """Return the fields of a message that are set, fit for a log.
 
-    Sensitive ones are starred, repeated ones counted, bytes shown as UUID or hex.
+    Sensitive ones are starred, repeated ones counted, long ones cut, bytes shown as
+    UUID or hex.
     """
     return {field.name: _show(field, value) for field, value in message.ListFields()}
 
@@ -124,8 +92,13 @@ def _show_value(value: Any) -> Any:
     if isinstance(value, Message):
         return describe(value)
     if isinstance(value, bytes):
-        return str(UUID(bytes=value)) if len(value) == _UUID_BYTES else value.hex()
-    return value
+        return str(UUID(bytes=value)) if len(value) == _UUID_BYTES else shorten(value[:_TEXT_MAX].hex())
+    return shorten(value) if isinstance(value, str) else value
+
+
+def shorten(text: str) -> str:
+    """Cut a text that is too long for a log."""
+    return text if len(text) <= _TEXT_MAX else text[:_TEXT_MAX] + "..."
 
 
 @lru_cache(maxsize=1024)

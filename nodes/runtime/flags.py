@@ -16,6 +16,7 @@ from pathlib import Path
 from nodes.core.names import is_address
 from nodes.runtime.access import AccessRuleMissing
 from nodes.runtime.database import DatabaseUnusable
+from nodes.runtime.rotating_file import LogUnusable
 from nodes.runtime.server import PortUnusable
 from nodes.runtime.tls import CertificateUnusable, TlsFiles
 
@@ -23,6 +24,7 @@ EXIT_UNUSABLE = 78
 EXIT_LATER = 75
 EXIT_CRASHED = 70
 
+_MENDABLE: tuple[type[Exception], ...] = (CertificateUnusable, DatabaseUnusable, LogUnusable, AccessRuleMissing)
 _DURATION = re.compile(r"(?P<number>[0-9]+(\.[0-9]+)?)(?P<unit>ms|s|m)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0}
 
@@ -65,12 +67,11 @@ def run_node(serve: Callable[[asyncio.Event], Awaitable[None]], *unusable: type[
     """Run a node until SIGTERM or SIGINT sets the event that ``serve`` is given; return the exit code.
 
     Errors that a person can mend are one line on stderr: ``unusable`` are the
-    program's own, beside those of certificate, database and port.
+    program's own, beside those of certificate, database, log and port.
     """
-    mendable: tuple[type[Exception], ...] = (CertificateUnusable, DatabaseUnusable, AccessRuleMissing, *unusable)
     try:
         asyncio.run(_serve_until_told(serve))
-    except mendable as error:
+    except (*_MENDABLE, *unusable) as error:
         return _complain(error, EXIT_UNUSABLE)
     except PortUnusable as error:
         return _complain(error, EXIT_LATER)

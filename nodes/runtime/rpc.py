@@ -1,4 +1,4 @@
-"""Names for gRPC's own types, which its stubs make generic and its runtime does not."""
+"""Names for gRPC's own types, which its stubs make generic and its runtime does not, and for its metadata."""
 
 from typing import Any, TypeAlias
 
@@ -6,3 +6,6 @@ import grpc
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 """What a servicer's method is called with."""
+
+REQUEST_ID_KEY = "x-request-id"
+"""Metadata that ties the lines of one request together, in the logs of all whom it passes."""

@@ -4,7 +4,8 @@ import json
 
 from interbank.v1 import bank_pb2, payment_pb2
 
-from nodes.runtime.event_log import RotatingFile, count_items, describe, open_event_log
+from nodes.runtime.event_log import count_items, describe, open_event_log
+from nodes.runtime.rotating_file import RotatingFile
 
 
 def test_an_event_is_one_line_of_json_whatever_it_says(tmp_path):
