@@ -4,16 +4,23 @@ Bank names come from a list of allowed letters (`nodes.core.names`), so a name i
 path stays a name.
 """
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 CONFIG_NAME = "cluster.yaml"
+_HOME = "CLUSTER_HOME"
+"""Set by the start script: the checkout that it lies in."""
 
 
 def find_config() -> Path:
-    """Return the nearest cluster.yaml, in this folder or one above; where it would be here if there is none."""
+    """Return the nearest cluster.yaml, in this folder or one above, else that of the checkout, if run from one.
+
+    Where it would be here, if there is none.
+    """
     here = Path.cwd()
-    candidates = [folder / CONFIG_NAME for folder in (here, *here.parents)]
+    folders = [here, *here.parents, *([Path(os.environ[_HOME])] if _HOME in os.environ else [])]
+    candidates = [folder / CONFIG_NAME for folder in folders]
     return next((path for path in candidates if path.is_file()), candidates[0])
 
 

@@ -1,0 +1,58 @@
+# Every target sets up what it needs. `make help` lists them.
+SHELL := /bin/bash
+PY := .venv/bin/python
+PROTO_PY := .venv-proto/bin/python
+COMPILE = uv pip compile --universal --generate-hashes --python-version 3.11 --no-header --no-annotate \
+	--no-emit-index-url --no-emit-find-links --quiet
+
+.PHONY: help setup check test simulate coverage proto lock wheel clean
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
+
+setup: .venv/.stamp-dev ## make .venv with everything for development
+
+.venv/.stamp-dev: cluster requirements.txt requirements-dev.txt
+	./cluster --version > /dev/null
+	$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	touch $@
+
+.venv-proto/.stamp: requirements-proto.txt
+	$$(./cluster --which-python) -m venv .venv-proto
+	$(PROTO_PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-proto.txt
+	touch $@
+
+check: setup .venv-proto/.stamp ## format, lint, types, import contracts, wire contract, fresh stubs
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+	.venv/bin/lint-imports
+	cd proto && ../.venv-proto/bin/buf lint
+	$(PY) -m tests.stubs $(PROTO_PY)
+
+test: setup ## all tests, real clusters included
+	$(PY) -m pytest -n 2 --dist loadgroup
+
+simulate: setup ## 10,000 simulated schedules; SCHEDULES=n, SEED=n
+	$(PY) -m tests.simulator --schedules $(or $(SCHEDULES),10000) --seed $(or $(SEED),0)
+
+coverage: setup ## what the tests reach, in htmlcov/
+	$(PY) -m coverage run -m pytest && $(PY) -m coverage combine && $(PY) -m coverage html
+
+proto: .venv-proto/.stamp ## make the stubs anew from proto/**/*.proto
+	$(PROTO_PY) -m grpc_tools.protoc -Iproto --python_out=proto --grpc_python_out=proto \
+		--plugin=protoc-gen-mypy=.venv-proto/bin/protoc-gen-mypy --mypy_out=quiet:proto \
+		--plugin=protoc-gen-mypy_grpc=.venv-proto/bin/protoc-gen-mypy_grpc --mypy_grpc_out=quiet:proto \
+		proto/interbank/v1/*.proto
+	rm -f proto/interbank/v1/access_pb2_grpc.py proto/interbank/v1/access_pb2_grpc.pyi
+
+lock: ## pin all requirements anew; needs uv
+	$(COMPILE) pyproject.toml -o requirements.txt
+	$(COMPILE) requirements-dev.in -c requirements.txt -o requirements-dev.txt
+	$(COMPILE) requirements-proto.in -o requirements-proto.txt
+
+wheel: setup ## the package, in dist/
+	$(PY) -m pip wheel --quiet --no-deps -w dist .
+
+clean: ## remove what was made here, but for certs, logs and state
+	rm -rf .venv .venv-proto dist build htmlcov .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis
