@@ -19,6 +19,7 @@ and tell each item's end.
 from nodes.client.client import (
     Balance,
     Balances,
+    BankInspector,
     Client,
     OperatorClient,
     Page,
@@ -44,6 +45,7 @@ from nodes.client.outbox import CannotCancel, Item, Outbox, State
 __all__ = [
     "Balance",
     "Balances",
+    "BankInspector",
     "CannotCancel",
     "Client",
     "ClientError",

@@ -9,12 +9,13 @@ from typing import Any, Self, TypeVar
 import grpc
 import uuid_utils
 from google.protobuf.timestamp_pb2 import Timestamp
-from interbank.v1 import access_pb2, operator_pb2, operator_pb2_grpc, payment_pb2_grpc
+from interbank.v1 import access_pb2, bank_pb2, bank_pb2_grpc, operator_pb2, operator_pb2_grpc, payment_pb2_grpc
 from interbank.v1 import payment_pb2 as pb
 
 from nodes.client.errors import explain
 from nodes.core.messages import Outcome, Reason
 from nodes.core.names import Identity, PeerKind
+from nodes.core.violations import parse_payment_id
 from nodes.runtime.tls import Tls, dial_blocking
 
 _CALL_TIMEOUT_S = 5.0
@@ -105,11 +106,13 @@ def new_payment_id() -> str:
 
 
 class _Line:
-    """A channel to the gateway."""
+    """A channel to a node; the gateway, unless another is named."""
 
-    def __init__(self, address: str, tls: Tls, interceptors: Sequence[Any] = ()) -> None:
-        gateway = Identity(tls.identity.cluster, PeerKind.GATEWAY)
-        self._channel = dial_blocking(address, tls, gateway, interceptors=interceptors)
+    def __init__(
+        self, address: str, tls: Tls, interceptors: Sequence[Any] = (), *, peer: Identity | None = None
+    ) -> None:
+        peer = peer or Identity(tls.identity.cluster, PeerKind.GATEWAY)
+        self._channel = dial_blocking(address, tls, peer, interceptors=interceptors)
 
     def __enter__(self) -> Self:
         return self
@@ -212,6 +215,20 @@ class OperatorClient(_Line):
     def collect_totals(self) -> operator_pb2.CollectTotalsResponse:
         """Return the sums of every bank's books."""
         return self._call(self._stub.CollectTotals, operator_pb2.CollectTotalsRequest(), timeout=_TOTALS_TIMEOUT_S)
+
+
+class BankInspector(_Line):
+    """A bank, as the operator's certificate calls it."""
+
+    def __init__(self, name: str, address: str, tls: Tls) -> None:
+        super().__init__(address, tls, peer=Identity(tls.identity.cluster, PeerKind.BANK, name))
+        self._stub = bank_pb2_grpc.BankServiceStub(self._channel)
+
+    def is_prepared(self, payment_id: str) -> bool:
+        """Tell whether this bank has voted yes on a payment and does not know the decision."""
+        request = bank_pb2.GetTransactionsRequest(payment_id=parse_payment_id(payment_id))
+        found = self._call(self._stub.GetTransactions, request, timeout=_CALL_TIMEOUT_S)
+        return any(known.state == bank_pb2.TRANSACTION_STATE_PREPARED for known in found.transactions)
 
 
 def _read_payment(payment: pb.Payment) -> PaymentView:

@@ -9,7 +9,7 @@ from orchestrator.folder import ClusterFolder
 
 @click.group()
 def chaos() -> None:
-    r"""Break nodes on purpose.
+    """Break nodes on purpose.
 
     \b
     Examples:

@@ -19,7 +19,7 @@ _UP_ENDS_WITHIN_S = 10.0
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @folder_option
 def down(*, wipe: bool, yes: bool, folder: ClusterFolder) -> None:
-    r"""Stop the gateway, then the banks, then the supervisor; takes ten seconds at the most.
+    """Stop the gateway, then the banks, then the supervisor; takes ten seconds at the most.
 
     \b
     Examples:

@@ -14,7 +14,7 @@ from orchestrator.log_view import show_event
 @click.option("-n", "count", default=50, show_default=True, type=click.IntRange(0, 1000), help="How many to show.")
 @folder_option
 def events(is_followed: bool, count: int, folder: ClusterFolder) -> None:
-    r"""Show what happened to the nodes: started, ready, ended and why, next start, hung, chaos.
+    """Show what happened to the nodes: started, ready, ended and why, next start, hung, chaos.
 
     \b
     Examples:

@@ -58,7 +58,7 @@ def _narrowed(command: Callable[..., None]) -> Callable[..., None]:
 def logs(
     *, nodes: tuple[str, ...], is_followed: bool, count: int, wanted: Filter, output: str, folder: ClusterFolder
 ) -> None:
-    r"""Show the logs of all nodes, or of some, merged by time.
+    """Show the logs of all nodes, or of some, merged by time.
 
     \b
     Examples:

@@ -17,7 +17,7 @@ from orchestrator.starting import Node, NotInTime, wait_for
 @click.option("--wait", "wait_s", type=DURATION, default="30s", show_default=True, help="How long for each node.")
 @folder_option
 def restart(*, node: str | None, rolling: bool, wait_s: float, folder: ClusterFolder) -> None:
-    r"""End NODE in order, start it again, and wait until it serves. A FATAL node is started, too.
+    """End NODE in order, start it again, and wait until it serves. A FATAL node is started, too.
 
     \b
     Examples:

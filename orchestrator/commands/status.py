@@ -19,7 +19,7 @@ _EVERY_S = 1.0
 @output_option
 @folder_option
 def status(*, is_watched: bool, output: str, folder: ClusterFolder) -> None:
-    r"""Show every node: state, health, what it uses, and what is wrong with it.
+    """Show every node: state, health, what it uses, and what is wrong with it.
 
     A bank's net position is what the other banks owe it (+), or it owes them (-).
 

@@ -37,7 +37,7 @@ _OTHERS_END_WITHIN_S = 10.0
 @click.option("--dry-run", is_flag=True, help="Only say what would be started.")
 @output_option
 def up(*, folder: ClusterFolder, foreground: bool, wait_s: float, dry_run: bool, output: str) -> None:
-    r"""Start the gateway and the banks, wait until all serve, and show them.
+    """Start the gateway and the banks, wait until all serve, and show them.
 
     Certificates that are missing or about to expire are made first. A cluster that is up
     already is left as it is.
@@ -64,12 +64,18 @@ def _show_plan(plan: Plan) -> None:
         click.echo(f"{launch.name} at {launch.address}: {shlex.join(launch.command)}")
 
 
-def _start(config: ClusterConfig, folder: ClusterFolder, wait_s: float, output: str) -> None:
+def bring_up(config: ClusterConfig, folder: ClusterFolder, wait_s: float) -> tuple[Nodes, bool, bool]:
+    """Start the cluster, or join it; return the nodes, whether all have settled, and whether it is new."""
     progress = Progress()
     progress.say("making what is missing")
     is_new = join_or_start(folder.control_socket, lambda: _prepare(config, folder), within_s=wait_s)
     nodes, is_settled = _wait_until_settled(folder, progress, wait_s)
     progress.end()
+    return nodes, is_settled, is_new
+
+
+def _start(config: ClusterConfig, folder: ClusterFolder, wait_s: float, output: str) -> None:
+    nodes, is_settled, is_new = bring_up(config, folder, wait_s)
     show_status(nodes, output)
     _show_failures(nodes)
     if not is_settled:
@@ -105,7 +111,7 @@ def _prepare(config: ClusterConfig, folder: ClusterFolder) -> Plan:
     folder.logs.mkdir(mode=0o700, exist_ok=True)
     ensure_accounts(config, folder)
     for change in ensure_certificates(config, folder):
-        click.echo(f"certificates: made {change}", err=True)
+        click.echo(f"certificates: {change}", err=True)
     return make_plan(config, folder, {each.name: each.not_after for each in list_certificates(folder)})
 
 

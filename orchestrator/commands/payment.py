@@ -1,0 +1,75 @@
+"""`cluster payment`: all that is known of a payment, at the gateway and at every bank."""
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+
+from orchestrator.commands.options import folder_option, output_option
+from orchestrator.folder import ClusterFolder
+
+
+@click.group()
+def payment() -> None:
+    """Look into payments with the operator's certificate."""
+
+
+@payment.command()
+@click.argument("payment_id", metavar="ID")
+@output_option
+@folder_option
+def show(*, payment_id: str, output: str, folder: ClusterFolder) -> None:
+    """Show what the gateway decided on a payment, and what each bank has on record.
+
+    \b
+    Examples:
+      cluster payment show 01890a5d-ac96-774b-bcce-b302099a8057
+      cluster payment show 01890a5d-ac96-774b-bcce-b302099a8057 -o json
+    """
+    from google.protobuf.json_format import MessageToDict
+
+    from orchestrator.config import load
+    from orchestrator.operator_line import call_gateway
+
+    with call_gateway(load(folder.config), folder) as gateway:
+        found = gateway.show_payment(payment_id.lower())
+    if output == "json":
+        click.echo(json.dumps(MessageToDict(found, preserving_proto_field_name=True), indent=2))
+        return
+    for trace in found.traces:
+        click.echo("\n".join(_describe(trace)))
+
+
+def _describe(trace: Any) -> list[str]:
+    from interbank.v1 import bank_pb2
+
+    from orchestrator.shell.rendering import show_amount
+    from orchestrator.text_table import format_columns
+
+    payment = trace.payment
+    lines = [
+        f"{show_amount(payment.amount_minor, payment.currency)}"
+        f" from {payment.payer_account} to {payment.payee_account}",
+        f"gateway: {_outcome(payment)}, asked for at {_time(payment.created_at.ToMicroseconds())},"
+        f" decided at {_time(payment.decided_at.ToMicroseconds())}, epoch {trace.epoch}",
+    ]
+    rows = []
+    for bank in trace.banks:
+        if bank.error:
+            rows.append((f"{bank.bank}:", f"cannot be asked: {bank.error}"))
+        for known in bank.transactions:
+            state = bank_pb2.TransactionState.Name(known.state).removeprefix("TRANSACTION_STATE_").lower()
+            rows.append((f"{bank.bank}:", f"{state} at {_time(known.at_us)}, epoch {known.key.epoch}"))
+    return lines + (format_columns(rows) if rows else ["no bank has it on record"])
+
+
+def _outcome(payment: Any) -> str:
+    from nodes.core.messages import Outcome, Reason
+
+    outcome = Outcome(payment.outcome).name.lower()
+    return f"{outcome} ({Reason(payment.reason).name.lower()})" if payment.reason else outcome
+
+
+def _time(at_us: int) -> str:
+    return datetime.fromtimestamp(at_us / 1_000_000, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ") if at_us else "-"
