@@ -54,6 +54,7 @@ Authenticate = Callable[[str, str], Login]
 _caller: ContextVar[Caller] = ContextVar("caller")
 _HEALTH = "grpc.health.v1.Health"
 _ANY_CERTIFICATE = Rule(frozenset(PeerKind), frozenset())
+_NOBODY = Rule(frozenset(), frozenset())
 
 
 def current_caller() -> Caller:
@@ -104,7 +105,7 @@ class Gatekeeper:
             identity = peer_identity(auth_context, self._cluster)
         except IdentityRefused as error:
             raise RequestRefused(grpc.StatusCode.PERMISSION_DENIED, str(error)) from error
-        rule = self._rules[method]
+        rule = self._rules.get(method, _NOBODY)
         if identity.kind not in rule.peers:
             raise RequestRefused(
                 grpc.StatusCode.PERMISSION_DENIED,

@@ -26,15 +26,20 @@ EXIT_CRASHED = 70
 
 _MENDABLE: tuple[type[Exception], ...] = (CertificateUnusable, DatabaseUnusable, LogUnusable, AccessRuleMissing)
 _DURATION = re.compile(r"(?P<number>[0-9]+(\.[0-9]+)?)(?P<unit>ms|s|m)")
+_DURATION_MIN_S = 0.001
+_DURATION_MAX_S = 24 * 60 * 60.0
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0}
 
 
 def parse_duration(text: str) -> float:
-    """Return the seconds of ``500ms``, ``2s`` or ``1m``."""
+    """Return the seconds of ``500ms``, ``2s`` or ``1m``; more than none and at most a day."""
     match = _DURATION.fullmatch(text)
     if match is None:
         raise argparse.ArgumentTypeError(f"{text!r} is not a duration; write it like 500ms, 2s or 1m")
-    return float(match["number"]) * _SECONDS[match["unit"]]
+    duration_s = float(match["number"]) * _SECONDS[match["unit"]]
+    if not _DURATION_MIN_S <= duration_s <= _DURATION_MAX_S:
+        raise argparse.ArgumentTypeError(f"{text!r} is out of bounds; write a duration of 1ms to 1440m")
+    return duration_s
 
 
 def parse_address(text: str) -> str:
@@ -42,6 +47,15 @@ def parse_address(text: str) -> str:
     if not is_address(text):
         raise argparse.ArgumentTypeError(f"{text!r} is not host:port with a port of 1 to 65535")
     return text
+
+
+def parse_descriptor(text: str) -> int:
+    """Return the number of a descriptor that was left open for this process."""
+    try:
+        os.fstat(int(text))
+    except (ValueError, OverflowError, OSError):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a descriptor that the starter left open") from None
+    return int(text)
 
 
 def add_node_flags(parser: argparse.ArgumentParser) -> None:
@@ -55,7 +69,9 @@ def add_node_flags(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--log", type=Path, required=True, help="file for JSON lines")
     parser.add_argument("--instance", default="", help="what the starter calls this process; shown in its status")
-    parser.add_argument("--lifeline-fd", type=int, help="descriptor of a pipe; the node ends when it ends")
+    parser.add_argument(
+        "--lifeline-fd", type=parse_descriptor, help="descriptor of a pipe; the node ends when it ends"
+    )
 
 
 def tls_files(flags: argparse.Namespace) -> TlsFiles:

@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import threading
+from contextlib import suppress
 
 _PR_SET_PDEATHSIG = 1
 
@@ -19,6 +20,7 @@ def end_with_parent(lifeline_fd: int | None) -> None:
     if lifeline_fd is None:
         return
     os.set_inheritable(lifeline_fd, False)
+    os.set_blocking(lifeline_fd, True)
     if sys.platform == "linux":
         parent = os.getppid()
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -28,6 +30,7 @@ def end_with_parent(lifeline_fd: int | None) -> None:
 
 
 def _end_at_eof(lifeline_fd: int) -> None:
-    while os.read(lifeline_fd, 1):
-        pass
+    with suppress(OSError):  # a rope that cannot be held is no rope
+        while os.read(lifeline_fd, 1):
+            pass
     os._exit(0)

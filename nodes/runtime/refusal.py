@@ -7,8 +7,7 @@ from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.duration_pb2 import Duration
 from google.rpc.error_details_pb2 import BadRequest, RetryInfo
 from google.rpc.status_pb2 import Status
-
-DETAILS_KEY = "grpc-status-details-bin"
+from grpc_status import rpc_status
 
 
 class RequestRefused(Exception):
@@ -27,7 +26,7 @@ class RequestRefused(Exception):
         self.violations = violations
         self.retry_after_s = retry_after_s
 
-    def trailing_metadata(self) -> tuple[tuple[str, bytes], ...]:
+    def trailing_metadata(self) -> tuple[tuple[str, str | bytes], ...]:
         """Return the details (google.rpc.BadRequest, RetryInfo) as gRPC carries them; empty if there are none."""
         details = []
         if self.violations:
@@ -44,4 +43,4 @@ class RequestRefused(Exception):
             packed = AnyMessage()
             packed.Pack(detail)
             status.details.append(packed)
-        return ((DETAILS_KEY, status.SerializeToString()),)
+        return rpc_status.to_status(status).trailing_metadata or ()

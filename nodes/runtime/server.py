@@ -1,13 +1,13 @@
 """A node's gRPC server: mutual TLS, access rules, request log, health; refuses to start half."""
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, cast
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from structlog.typing import FilteringBoundLogger
 
-from nodes.runtime.access import Authenticate, Gatekeeper, collect_rules
+from nodes.runtime.access import AccessRuleMissing, Authenticate, Gatekeeper, collect_rules
 from nodes.runtime.server_calls import ServerCalls
 from nodes.runtime.tls import CONNECTION_OPTIONS, Tls
 
@@ -23,6 +23,19 @@ _OPTIONS: list[tuple[str, Any]] = [
 
 class PortUnusable(Exception):
     """The server cannot listen there; the message says where and what to do."""
+
+
+class _Registered:
+    """Stands in for a server, to learn which services are registered at it."""
+
+    def __init__(self) -> None:
+        self.services: list[str] = []
+
+    def add_generic_rpc_handlers(self, handlers: Iterable[grpc.ServiceRpcHandler]) -> None:
+        self.services += [handler.service_name() or "" for handler in handlers]
+
+    def add_registered_method_handlers(self, service: str, _: object) -> None:
+        self.services.append(service)
 
 
 class NodeServer:
@@ -49,6 +62,7 @@ class NodeServer:
 
     async def start(self) -> None:
         """Listen; raises `PortUnusable`, or `nodes.runtime.access.AccessRuleMissing` before it does."""
+        self._demand_names()
         rules = collect_rules(self._names)
         gatekeeper = Gatekeeper(self._tls.identity.cluster, rules, self._authenticate)
         server = grpc.aio.server(interceptors=[ServerCalls(gatekeeper, self._log)], options=_OPTIONS)
@@ -64,6 +78,17 @@ class NodeServer:
         await server.start()
         self._server = server
         self._log.info("listening", address=self._listen, port=self.port)
+
+    def _demand_names(self) -> None:
+        """Refuse what registers another service than the one whose rules were named for it."""
+        registered = _Registered()
+        for add_to_server, servicer in self._services:
+            add_to_server(servicer, cast(grpc.aio.Server, registered))
+        for service in registered.services:
+            if service not in self._names:
+                raise AccessRuleMissing(
+                    f"{service} is registered, but no rules are read for it: add it by its name"
+                )
 
     async def set_ready(self, is_ready: bool) -> None:
         """Say SERVING or NOT_SERVING to whoever checks this node's health."""

@@ -5,7 +5,6 @@ import json
 from interbank.v1 import bank_pb2, payment_pb2
 
 from nodes.runtime.event_log import count_items, describe, open_event_log
-from nodes.runtime.rotating_file import RotatingFile
 
 
 def test_an_event_is_one_line_of_json_whatever_it_says(tmp_path):
@@ -42,12 +41,8 @@ def test_payment_ids_are_shown_as_uuids_and_enums_by_name():
     assert shown == {"payment_id": "00010203-0405-0607-0809-0a0b0c0d0e0f", "vote": "VOTE_KIND_NO"}
 
 
-def test_a_full_file_is_set_aside_and_old_ones_go(tmp_path):
-    file = RotatingFile(tmp_path / "x.log", bytes_max=100)
-    for number in range(40):
-        file.write(f"{number:049}\n".encode())
-    file.close()
-    kept = sorted(path.name for path in tmp_path.iterdir())
-    assert kept == ["x.log", *(f"x.log.{number}" for number in range(1, 6))]
-    assert (tmp_path / "x.log").read_text().splitlines()[-1] == f"{39:049}"
-    assert all(path.stat().st_size <= 100 for path in tmp_path.iterdir())
+def test_what_somebody_sends_cannot_fill_the_log():
+    shown = describe(payment_pb2.LoginRequest(user="x" * 5_000_000))
+    assert len(shown["user"]) < 300
+    shown = describe(bank_pb2.Vote(payment_id=b"x" * 5_000_000))
+    assert len(shown["payment_id"]) < 300

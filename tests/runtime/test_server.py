@@ -1,112 +1,32 @@
-"""A server over real TLS on loopback: who gets in, what is answered, what is never told."""
+"""A server over real TLS on loopback: who gets in, and when it does not start."""
 
-import json
+from types import SimpleNamespace
 
 import grpc
 import pytest
-from google.rpc.error_details_pb2 import BadRequest, RetryInfo
-from google.rpc.status_pb2 import Status
+from google.protobuf import descriptor_pb2, descriptor_pool
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from interbank.v1 import access_pb2, bank_pb2, bank_pb2_grpc, payment_pb2, payment_pb2_grpc
+from interbank.v1 import access_pb2, bank_pb2, bank_pb2_grpc, payment_pb2_grpc
 
-from nodes.core.names import PeerKind
-from nodes.runtime import access
-from nodes.runtime.access import AccessRuleMissing, Login, collect_rules, current_caller
+from nodes.core.names import Identity, PeerKind
+from nodes.runtime.access import AccessRuleMissing, Gatekeeper
 from nodes.runtime.event_log import open_event_log
 from nodes.runtime.refusal import RequestRefused
 from nodes.runtime.server import NodeServer, PortUnusable
 from nodes.runtime.tls import dial
 from tests.authority import CLUSTER, Authority
+from tests.runtime.served import CODE, LOGGED_IN, PAYMENTS, Payments, fails, login, pay
 
-CODE = grpc.StatusCode
-PAYMENTS = "interbank.v1.PaymentService"
-
-
-class Payments(payment_pb2_grpc.PaymentServiceServicer):
-    """Answers as the test says."""
-
-    def __init__(self):
-        self.entered = []
-        self.error = None
-
-    async def Login(self, request, context):
-        self.entered.append(current_caller())
-        if self.error is not None:
-            raise self.error
-        return payment_pb2.LoginResponse(token="a-secret-token", user=request.user)
-
-    async def Pay(self, request, context):
-        self.entered.append(current_caller())
-        return payment_pb2.PayResponse(payment_id=request.payment_id)
-
-    async def PayMany(self, request_iterator, context):
-        async for request in request_iterator:
-            if self.error is not None:
-                raise self.error
-            yield payment_pb2.PayManyResponse(results=[payment_pb2.PayResult() for _ in request.payments])
-
-
-class Banks(bank_pb2_grpc.BankServiceServicer):
-    async def GetTotals(self, request, context):
-        return bank_pb2.GetTotalsResponse(bank="HDFC")
-
-
-class Served:
-    def __init__(self, folder):
-        self.authority = Authority(folder / "certs")
-        self.log = folder / "gateway.log"
-        self.payments = Payments()
-        self.role = access_pb2.ROLE_CUSTOMER
-        tls = self.authority.tls(PeerKind.GATEWAY)
-        log = open_event_log(self.log, "gateway")
-        self.server = NodeServer("localhost:0", tls, log, authenticate=self.authenticate)
-        self.server.add(PAYMENTS, payment_pb2_grpc.add_PaymentServiceServicer_to_server, self.payments)
-        self.server.add("interbank.v1.BankService", bank_pb2_grpc.add_BankServiceServicer_to_server, Banks())
-
-    def authenticate(self, token, thumbprint):
-        if token != "good":
-            raise RequestRefused(CODE.UNAUTHENTICATED, "log in again")
-        return Login("alice", self.role, "id", 2e9)
-
-    def dial(self, tls):
-        return dial(f"localhost:{self.server.port}", tls, self.authority.identity(PeerKind.GATEWAY))
-
-    def client(self):
-        return self.dial(self.authority.tls(PeerKind.CLIENT, "shell"))
-
-    def lines(self, event):
-        return [line for line in map(json.loads, self.log.read_text().splitlines()) if line["event"] == event]
-
-
-@pytest.fixture
-async def served(tmp_path):
-    served = Served(tmp_path)
-    await served.server.start()
-    yield served
-    await served.server.stop(0)
-
-
-async def fails(call):
-    with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await call
-    return caught.value
-
-
-def login(channel, **fields):
-    return payment_pb2_grpc.PaymentServiceStub(channel).Login(payment_pb2.LoginRequest(**fields), timeout=5)
-
-
-def pay(channel, *metadata):
-    stub = payment_pb2_grpc.PaymentServiceStub(channel)
-    return stub.Pay(payment_pb2.PayRequest(payment_id="x"), timeout=5, metadata=metadata)
+UNRULED = "interbank.test.Unruled"
 
 
 async def test_a_method_learns_who_calls(served):
-    async with served.client() as channel:
+    tls = served.authority.tls(PeerKind.CLIENT, "shell")
+    async with served.dial(tls) as channel:
         await login(channel, user="alice")
     [caller] = served.payments.entered
-    assert caller.identity == served.authority.identity(PeerKind.CLIENT, "shell")
-    assert len(caller.thumbprint) == 43
+    assert caller.identity == tls.identity
+    assert caller.thumbprint == tls.thumbprint
     assert caller.login is None
 
 
@@ -154,7 +74,7 @@ async def test_only_one_spiffe_uri_of_this_cluster_says_who_somebody_is(served, 
 async def test_a_customers_certificate_may_not_call_a_bank_service_nor_a_banks_the_clients(served):
     async with served.client() as channel:
         stub = bank_pb2_grpc.BankServiceStub(channel)
-        refused = await fails(stub.GetTotals(bank_pb2.GetTotalsRequest(), timeout=5))
+        refused = await fails(stub.GetTransactions(bank_pb2.GetTransactionsRequest(), timeout=5))
         assert refused.code() is CODE.PERMISSION_DENIED
         stream = stub.Transact(iter([bank_pb2.TransactRequest()]), timeout=5)
         assert (await fails(stream.read())).code() is CODE.PERMISSION_DENIED
@@ -178,22 +98,58 @@ async def test_exactly_one_good_token_is_asked_for(served, metadata):
     async with served.client() as channel:
         assert (await fails(pay(channel, *metadata))).code() is CODE.UNAUTHENTICATED
         assert not served.payments.entered
-        await pay(channel, ("authorization", "Bearer good"))
+        await pay(channel, LOGGED_IN)
     assert served.payments.entered[0].login.user == "alice"
 
 
 async def test_a_role_that_is_not_named_is_refused_with_a_sentence(served, monkeypatch):
     monkeypatch.setattr(served, "role", access_pb2.ROLE_OPERATOR)
     async with served.client() as channel:
-        refused = await fails(pay(channel, ("authorization", "Bearer good")))
+        refused = await fails(pay(channel, LOGGED_IN))
     assert refused.code() is CODE.PERMISSION_DENIED
     assert refused.details() == "Pay needs the role customer; alice has the role operator"
 
 
-def test_a_server_whose_rpc_has_no_rule_does_not_start(monkeypatch):
-    monkeypatch.setattr(access, "_HEALTH", "another")
-    with pytest.raises(AccessRuleMissing, match=r"/grpc.health.v1.Health/Check has no access rule"):
-        collect_rules(["grpc.health.v1.Health"])
+def add_unruled(_, server):
+    """Register a service of one method without a rule, as generated code would."""
+    methods = {"Do": grpc.unary_unary_rpc_method_handler(lambda request, context: request)}
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(UNRULED, methods),))
+    server.add_registered_method_handlers(UNRULED, methods)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def unruled_service():
+    file = descriptor_pb2.FileDescriptorProto(name="unruled.proto", package="interbank.test", syntax="proto3")
+    file.message_type.add(name="Nothing")
+    method = {"name": "Do", "input_type": ".interbank.test.Nothing", "output_type": ".interbank.test.Nothing"}
+    file.service.add(name="Unruled").method.add(**method)
+    descriptor_pool.Default().Add(file)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        (UNRULED, "/interbank.test.Unruled/Do has no access rule"),
+        (PAYMENTS, "interbank.test.Unruled is registered, but no rules are read for it"),
+    ],
+)
+async def test_a_server_whose_rpc_has_no_rule_does_not_start(served, name, said):
+    tls = served.authority.tls(PeerKind.GATEWAY)
+    log = open_event_log(served.log, "second")
+    server = NodeServer("localhost:0", tls, log, authenticate=served.authenticate)
+    server.add(name, add_unruled, None)
+    with pytest.raises(AccessRuleMissing, match=said):
+        await server.start()
+    assert server.port == 0
+
+
+@pytest.mark.parametrize("kind", [PeerKind.CLIENT, PeerKind.OPERATOR, PeerKind.BANK, PeerKind.GATEWAY])
+def test_a_method_without_a_rule_is_for_nobody(kind):
+    uri = Identity(CLUSTER, kind, {PeerKind.CLIENT: "shell", PeerKind.BANK: "HDFC"}.get(kind, "")).uri
+    context = SimpleNamespace(auth_context=lambda: {"peer_spiffe_id": [uri.encode()]})
+    with pytest.raises(RequestRefused) as refused:
+        Gatekeeper(CLUSTER, {}, None).admit("/interbank.v1.PaymentService/Pay", context)
+    assert refused.value.code is CODE.PERMISSION_DENIED
 
 
 async def test_a_server_that_cannot_check_logins_does_not_serve_rpcs_that_ask_for_one(tmp_path):
@@ -211,69 +167,6 @@ async def test_a_port_that_is_taken_is_named(served):
     second = NodeServer(f"localhost:{served.server.port}", tls, log, authenticate=served.authenticate)
     with pytest.raises(PortUnusable, match=f"localhost:{served.server.port}"):
         await second.start()
-
-
-async def test_the_text_of_a_bug_never_reaches_the_caller_but_the_log(served):
-    served.payments.error = RuntimeError("SELECT secret FROM vault")
-    async with served.client() as channel:
-        refused = await fails(login(channel))
-        stub = payment_pb2_grpc.PaymentServiceStub(channel)
-        stream = stub.PayMany(
-            iter([payment_pb2.PayManyRequest()]), timeout=5, metadata=[("authorization", "Bearer good")]
-        )
-        streamed = await fails(stream.read())
-    for error in (refused, streamed):
-        assert error.code() is CODE.INTERNAL
-        assert "vault" not in error.details()
-    [first, _] = served.lines("internal_error")
-    assert "SELECT secret FROM vault" in first["exception"]
-    assert refused.details() == f"internal error {first['error_id']}"
-
-
-async def test_a_refusal_carries_its_violations_and_when_to_try_again(served):
-    served.payments.error = RequestRefused(CODE.INVALID_ARGUMENT, "bad", [("user", "is odd")], 0.25)
-    async with served.client() as channel:
-        refused = await fails(login(channel))
-    assert (refused.code(), refused.details()) == (CODE.INVALID_ARGUMENT, "bad")
-    status = Status.FromString(dict(refused.trailing_metadata())["grpc-status-details-bin"])
-    bad_request, retry_info = BadRequest(), RetryInfo()
-    assert status.details[0].Unpack(bad_request)
-    assert status.details[1].Unpack(retry_info)
-    assert [(found.field, found.description) for found in bad_request.field_violations] == [("user", "is odd")]
-    assert retry_info.retry_delay.ToMilliseconds() == 250
-
-
-async def test_every_request_and_response_is_logged_without_secrets(served):
-    async with served.client() as channel:
-        stub = payment_pb2_grpc.PaymentServiceStub(channel)
-        request = payment_pb2.LoginRequest(user="alice\nx", password="hunter2")
-        await stub.Login(request, timeout=5, metadata=[("x-request-id", "mine-1")])
-        await pay(channel, ("authorization", "Bearer good"))
-    text = served.log.read_text()
-    for secret in ("hunter2", "a-secret-token", "Bearer", "good"):
-        assert secret not in text
-    [asked, paid] = served.lines("request")
-    assert (asked["password"], asked["user"], asked["request_id"]) == ("***", "alice\nx", "mine-1")
-    assert asked["peer"] == f"{CLUSTER}/client/shell"
-    assert paid["payment_id"] == "x"
-    assert [line["code"] for line in served.lines("response")] == ["OK", "OK"]
-
-
-async def test_a_stream_has_a_line_a_message_and_none_a_payment(served):
-    async with served.client() as channel:
-        stub = payment_pb2_grpc.PaymentServiceStub(channel)
-        request = payment_pb2.PayManyRequest(payments=[payment_pb2.PayRequest(memo="m")] * 50)
-        responses = stub.PayMany(iter([request] * 3), timeout=5, metadata=[("authorization", "Bearer good")])
-        assert [len(response.results) async for response in responses] == [50, 50, 50]
-    assert [line["payments"] for line in served.lines("stream_request")] == [50] * 3
-    assert [line["results"] for line in served.lines("stream_response")] == [50] * 3
-
-
-async def test_a_unary_request_beyond_the_limit_is_refused(served):
-    async with served.client() as channel:
-        refused = await fails(login(channel, user="x" * 70_000))
-    assert refused.code() is CODE.RESOURCE_EXHAUSTED
-    assert not served.payments.entered
 
 
 async def test_health_says_serving_only_when_ready(served):
