@@ -253,6 +253,8 @@ class ShellSession:
         if not self.is_logged_in:
             raise CannotDo(f"log in first: login {user}")
         before = self._outbox.waiting(user)
+        if self._courier is not None:
+            self._courier.join(self._patience_s)
         if not self._is_courier_busy():
             self._deliver(Delivery(self._outbox, self._client, user))
         found = (self._outbox.find(user, item.request.payment_id) for item in before)
