@@ -16,8 +16,8 @@ from pathlib import Path
 from nodes.core.names import is_address
 from nodes.runtime.access import AccessRuleMissing
 from nodes.runtime.database import DatabaseUnusable
+from nodes.runtime.ports import PortUnusable
 from nodes.runtime.rotating_file import LogUnusable
-from nodes.runtime.server import PortUnusable
 from nodes.runtime.tls import CertificateUnusable, TlsFiles
 
 EXIT_UNUSABLE = 78

@@ -8,6 +8,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from structlog.typing import FilteringBoundLogger
 
 from nodes.runtime.access import AccessRuleMissing, Authenticate, Gatekeeper, collect_rules
+from nodes.runtime.ports import PortUnusable, demand_free_port
 from nodes.runtime.server_calls import ServerCalls
 from nodes.runtime.tls import CONNECTION_OPTIONS, Tls
 
@@ -19,10 +20,6 @@ _OPTIONS: list[tuple[str, Any]] = [
     ("grpc.max_concurrent_streams", 4096),
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
 ]
-
-
-class PortUnusable(Exception):
-    """The server cannot listen there; the message says where and what to do."""
 
 
 class _Registered:
@@ -65,6 +62,7 @@ class NodeServer:
         self._demand_names()
         rules = collect_rules(self._names)
         gatekeeper = Gatekeeper(self._tls.identity.cluster, rules, self._authenticate)
+        await demand_free_port(self._listen)
         server = grpc.aio.server(interceptors=[ServerCalls(gatekeeper, self._log)], options=_OPTIONS)
         for add_to_server, servicer in self._services:
             add_to_server(servicer, server)
@@ -72,9 +70,8 @@ class NodeServer:
         try:
             self.port = server.add_secure_port(self._listen, self._tls.server_credentials())
         except RuntimeError as error:
-            raise PortUnusable(
-                f"cannot listen on {self._listen}: the port is in use, or the address is not this machine's"
-            ) from error
+            # Somebody was quicker: a moment ago it was free.
+            raise PortUnusable(f"cannot listen on {self._listen}: another process listens there") from error
         await server.start()
         self._server = server
         self._log.info("listening", address=self._listen, port=self.port)

@@ -22,8 +22,8 @@ from nodes.runtime.flags import (
     parse_duration,
     run_node,
 )
+from nodes.runtime.ports import PortUnusable
 from nodes.runtime.rotating_file import LogUnusable
-from nodes.runtime.server import PortUnusable
 from nodes.runtime.tls import CertificateUnusable
 
 

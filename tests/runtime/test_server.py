@@ -11,8 +11,9 @@ from interbank.v1 import access_pb2, bank_pb2, bank_pb2_grpc, payment_pb2_grpc
 from nodes.core.names import Identity, PeerKind
 from nodes.runtime.access import AccessRuleMissing, Gatekeeper
 from nodes.runtime.event_log import open_event_log
+from nodes.runtime.ports import PortUnusable
 from nodes.runtime.refusal import RequestRefused
-from nodes.runtime.server import NodeServer, PortUnusable
+from nodes.runtime.server import NodeServer
 from nodes.runtime.tls import dial
 from tests.authority import CLUSTER, Authority
 from tests.runtime.served import CODE, LOGGED_IN, PAYMENTS, Payments, fails, login, pay
