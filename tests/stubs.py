@@ -1,4 +1,4 @@
-"""Are the checked-in stubs those of the .proto files? ``python -m tests.stubs PYTHON``, one that has grpcio-tools."""
+"""Tell whether the stubs fit the .proto files: ``python -m tests.stubs PYTHON``, one that has grpcio-tools."""
 
 import subprocess
 import sys

@@ -68,7 +68,7 @@ class Node(operator_pb2_grpc.NodeServiceServicer):
     def __init__(self) -> None:
         self.answer = pb.GetStatusResponse(instance="i1", is_ready=True, version="0.1.0")
 
-    async def GetStatus(self, request: pb.GetStatusRequest, context: Any) -> pb.GetStatusResponse:  # noqa: N802
+    async def GetStatus(self, request: pb.GetStatusRequest, context: Any) -> pb.GetStatusResponse:
         return self.answer
 
 

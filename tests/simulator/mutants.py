@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from nodes.bank import turn as bank_turn
 from nodes.bank.store import BankStore
-from nodes.core import coordinator, ledger, participant
+from nodes.core import coordinator, participant
 from nodes.core.coordinator import Coordinator
 from nodes.core.ledger import Ledger
 from nodes.core.participant import Participant

@@ -68,7 +68,7 @@ def _have_a_bad_day(world: World) -> None:
 
 
 def _deliver_any(world: World, lose: float, double: float, rush: int) -> None:
-    """Deliver a message, lose it, or deliver it and keep it; the larger ``rush``, the longer old ones lie about."""
+    """Deliver a message, lose it, or deliver and keep it; the larger ``rush``, the longer old ones lie about."""
     if not world.bag:
         return
     at = max(world.random.randrange(len(world.bag)) for _ in range(rush))
