@@ -50,7 +50,11 @@ class Payments(payment_pb2_grpc.PaymentServiceServicer):
 
 
 class Banks(bank_pb2_grpc.BankServiceServicer):
+    def __init__(self, log):
+        self.log = log
+
     async def GetTransactions(self, request, context):
+        self.log.info("looked_up")
         return bank_pb2.GetTransactionsResponse()
 
 
@@ -64,7 +68,7 @@ class Served:
         log = open_event_log(self.log, "gateway")
         self.server = NodeServer("localhost:0", tls, log, authenticate=self.authenticate)
         self.server.add(PAYMENTS, payment_pb2_grpc.add_PaymentServiceServicer_to_server, self.payments)
-        self.server.add("interbank.v1.BankService", bank_pb2_grpc.add_BankServiceServicer_to_server, Banks())
+        self.server.add("interbank.v1.BankService", bank_pb2_grpc.add_BankServiceServicer_to_server, Banks(log))
 
     def authenticate(self, token, thumbprint):
         if token != "good":

@@ -2,6 +2,7 @@
 
 import errno
 import os
+from pathlib import Path
 
 import pytest
 
@@ -35,10 +36,16 @@ def disk(monkeypatch):
     return Disk
 
 
+def count_open():
+    return sum(1 for _ in Path("/dev/fd").iterdir())
+
+
 def test_a_full_file_is_set_aside_and_old_ones_go(tmp_path, path):
     file = RotatingFile(path, bytes_max=100)
+    before = count_open()
     for number in range(40):
         file.write(f"{number:049}\n".encode())
+    assert count_open() == before
     file.close()
     kept = sorted(path.name for path in tmp_path.iterdir())
     assert kept == ["x.log", *(f"x.log.{number}" for number in range(1, 6))]

@@ -1,5 +1,7 @@
 """A server over real TLS on loopback: who gets in, and when it does not start."""
 
+import socket
+from contextlib import closing
 from types import SimpleNamespace
 
 import grpc
@@ -9,6 +11,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from interbank.v1 import access_pb2, bank_pb2, bank_pb2_grpc, payment_pb2_grpc
 
 from nodes.core.names import Identity, PeerKind
+from nodes.runtime import server
 from nodes.runtime.access import AccessRuleMissing, Gatekeeper
 from nodes.runtime.event_log import open_event_log
 from nodes.runtime.ports import PortUnusable
@@ -137,11 +140,11 @@ def unruled_service():
 async def test_a_server_whose_rpc_has_no_rule_does_not_start(served, name, said):
     tls = served.authority.tls(PeerKind.GATEWAY)
     log = open_event_log(served.log, "second")
-    server = NodeServer("localhost:0", tls, log, authenticate=served.authenticate)
-    server.add(name, add_unruled, None)
+    unruled = NodeServer("localhost:0", tls, log, authenticate=served.authenticate)
+    unruled.add(name, add_unruled, None)
     with pytest.raises(AccessRuleMissing, match=said):
-        await server.start()
-    assert server.port == 0
+        await unruled.start()
+    assert unruled.port == 0
 
 
 @pytest.mark.parametrize("kind", [PeerKind.CLIENT, PeerKind.OPERATOR, PeerKind.BANK, PeerKind.GATEWAY])
@@ -156,18 +159,35 @@ def test_a_method_without_a_rule_is_for_nobody(kind):
 async def test_a_server_that_cannot_check_logins_does_not_serve_rpcs_that_ask_for_one(tmp_path):
     authority = Authority(tmp_path)
     log = open_event_log(tmp_path / "x.log", "x")
-    server = NodeServer("localhost:0", authority.tls(PeerKind.GATEWAY), log)
-    server.add(PAYMENTS, payment_pb2_grpc.add_PaymentServiceServicer_to_server, Payments())
+    unable = NodeServer("localhost:0", authority.tls(PeerKind.GATEWAY), log)
+    unable.add(PAYMENTS, payment_pb2_grpc.add_PaymentServiceServicer_to_server, Payments())
     with pytest.raises(AccessRuleMissing):
-        await server.start()
+        await unable.start()
 
 
-async def test_a_port_that_is_taken_is_named(served):
+def second_server(served, port):
     log = open_event_log(served.log, "second")
     tls = served.authority.tls(PeerKind.GATEWAY)
-    second = NodeServer(f"localhost:{served.server.port}", tls, log, authenticate=served.authenticate)
+    return NodeServer(f"localhost:{port}", tls, log, authenticate=served.authenticate)
+
+
+async def test_a_second_server_on_the_same_port_is_refused(served):
     with pytest.raises(PortUnusable, match=f"localhost:{served.server.port}"):
-        await second.start()
+        await second_server(served, served.server.port).start()
+
+
+async def test_a_second_server_that_was_a_moment_too_late_is_refused_too(served, monkeypatch):
+    async def find_it_free(listen):
+        pass
+
+    monkeypatch.setattr(server, "demand_free_port", find_it_free)
+    with pytest.raises(PortUnusable, match=f"localhost:{served.server.port}"):
+        await second_server(served, served.server.port).start()
+
+
+async def test_a_port_that_another_program_has_in_part_is_not_served_by_half(served):
+    with closing(socket.create_server(("127.0.0.1", 0))) as taken, pytest.raises(PortUnusable):
+        await second_server(served, taken.getsockname()[1]).start()
 
 
 async def test_health_says_serving_only_when_ready(served):

@@ -131,7 +131,7 @@ async def test_the_payment_id_is_in_every_line_of_a_call_and_readable(served):
     async with served.dial(served.authority.tls(PeerKind.GATEWAY)) as channel:
         request = bank_pb2.GetTransactionsRequest(payment_id=bytes(range(16)))
         await bank_pb2_grpc.BankServiceStub(channel).GetTransactions(request, timeout=5)
-    for event in ("request", "response"):
+    for event in ("request", "looked_up", "response"):
         [line] = served.lines(event)
         assert line["payment_id"] == "00010203-0405-0607-0809-0a0b0c0d0e0f"
 
