@@ -51,7 +51,11 @@ class ClientCalls(grpc.aio.UnaryUnaryClientInterceptor):
 
 
 class ClientStreams(grpc.aio.StreamStreamClientInterceptor):
-    """Logs the bidirectional streams of a channel with an event loop."""
+    """Logs the bidirectional streams of a channel with an event loop.
+
+    Whoever writes to a stream that has just ended meets ``asyncio.InvalidStateError``
+    as often as the error that ended it: be ready for both.
+    """
 
     def __init__(self, log: FilteringBoundLogger, peer: Identity | None = None) -> None:
         self._log = log
