@@ -31,7 +31,7 @@ check: setup .venv-proto/.stamp ## format, lint, types, import contracts, wire c
 	$(PY) -m tests.stubs $(PROTO_PY)
 
 test: setup ## all tests, real clusters included
-	$(PY) -m pytest -n 2 --dist loadgroup
+	$(PY) -m pytest -n 2 --dist loadfile
 
 simulate: setup ## 10,000 simulated schedules; SCHEDULES=n, SEED=n
 	$(PY) -m tests.simulator --schedules $(or $(SCHEDULES),10000) --seed $(or $(SEED),0)

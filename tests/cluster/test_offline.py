@@ -8,7 +8,7 @@ import pytest
 from tests.running_cluster import RunningCluster
 from tests.running_nodes import wait_until
 
-pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("cluster")]
+pytestmark = pytest.mark.cluster
 
 
 @pytest.fixture

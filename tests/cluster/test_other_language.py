@@ -9,7 +9,7 @@ import pytest
 
 from tests.running_nodes import ROOT
 
-pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("cluster")]
+pytestmark = pytest.mark.cluster
 
 
 @pytest.mark.skipif(shutil.which("npm") is None, reason="needs Node.js with npm")
