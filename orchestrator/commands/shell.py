@@ -3,35 +3,61 @@
 import os
 import sys
 from collections.abc import Callable, Iterator
+from functools import wraps
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
-from orchestrator.commands.options import folder_option
+from orchestrator.commands.options import DURATION, FILE, open_folder
 from orchestrator.exit_codes import OK
 from orchestrator.folder import ClusterFolder
 
+if TYPE_CHECKING:
+    from orchestrator.shell.passwords import Passwords
+
+
+class Script(NamedTuple):
+    """What to carry out if nobody types: ``lines``, or none for what is piped in."""
+
+    lines: tuple[str, ...]
+    is_kept_going: bool
+    wait_s: float
+
+
+def _scripted(command: Callable[..., None]) -> Callable[..., None]:
+    """Give ``command`` the options for when nobody types, as one `Script`."""
+
+    @click.option(
+        "-e", "--execute", "lines", multiple=True, help="Carry out this line; may be given several times."
+    )
+    @click.option("--keep-going", is_flag=True, help="Go on after a line that went wrong.")
+    @click.option(
+        "--wait",
+        "wait_s",
+        type=DURATION,
+        default="5s",
+        show_default=True,
+        help="How long to try a payment that cannot be sent before it is left queued; not when typed.",
+    )
+    @wraps(command)
+    def run(*, lines: tuple[str, ...], keep_going: bool, wait_s: float, **rest: object) -> None:
+        command(script=Script(lines, keep_going, wait_s), **rest)
+
+    return run
+
 
 @click.command()
+@click.option("-f", "--file", "folder", callback=open_folder, **FILE)
 @click.option("-u", "--user", default="", help="Log this user in first.")
-@click.option("-e", "--execute", "lines", multiple=True, help="Carry out this line; may be given several times.")
+@_scripted
 @click.option(
     "--password-file",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="Read the password from the first line of this file.",
 )
 @click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True)
-@click.option("--keep-going", is_flag=True, help="Go on after a line that went wrong.")
-@folder_option
-def shell(
-    *,
-    user: str,
-    lines: tuple[str, ...],
-    password_file: Path | None,
-    output: str,
-    keep_going: bool,
-    folder: ClusterFolder,
-) -> None:
+def shell(*, user: str, script: Script, password_file: Path | None, output: str, folder: ClusterFolder) -> None:
     """Log in, pay, and look at balances and history: typed, as -e "...", or piped in.
 
     The password is asked for; where nobody types it comes from --password-file or
@@ -57,40 +83,51 @@ def shell(
     from orchestrator.shell.terminal import Terminal, read_lines, run_interactive, run_lines, tell_of
 
     config = load(folder.config)
-    is_typed = not lines and sys.stdin.isatty()
-    given = iter(lines) if lines else read_lines()
+    is_typed = not script.lines and sys.stdin.isatty()
+    given = iter(script.lines) if script.lines else read_lines()
     with connect(config, folder) as client:
         session = ShellSession(
             client,
             Outbox(folder.outbox),
             config.currency,
-            ask_password=_password_source(password_file, is_typed=is_typed),
+            passwords=_find_passwords(user, password_file, is_typed=is_typed),
             tell=tell_of,
+            patience_s=0.0 if is_typed else script.wait_s,
         )
         terminal = Terminal(session, is_json=output == "json", ask=_asker(given, is_typed=is_typed))
         try:
             code = int(terminal.run_line(f"login {user}")) if user else OK
             if is_typed:
                 run_interactive(terminal, session, folder.shell_history)
-            elif code == OK or keep_going:
-                code = run_lines(terminal, given, is_kept_going=keep_going) or code
+            elif code == OK or script.is_kept_going:
+                code_of_lines = run_lines(terminal, given, is_kept_going=script.is_kept_going)
+                code = code or code_of_lines
+                session.finish()
         finally:
             session.close()
     sys.exit(OK if is_typed else code)
 
 
-def _password_source(password_file: Path | None, *, is_typed: bool) -> Callable[[str], str]:
-    def ask_password(user: str) -> str:
-        if password_file is not None:
-            return password_file.read_text(encoding="utf-8").partition("\n")[0].removesuffix("\r")
-        if "CLUSTER_PASSWORD" in os.environ:
-            return os.environ["CLUSTER_PASSWORD"]
-        if not is_typed:
-            raise click.ClickException("no terminal to ask at: give --password-file, or set CLUSTER_PASSWORD")
-        password: str = click.prompt(f"Password of {user}", hide_input=True, err=True)
-        return password
+def _find_passwords(user: str, file: Path | None, *, is_typed: bool) -> "Passwords":
+    from orchestrator.shell.passwords import Passwords
 
-    return ask_password
+    at_hand = os.environ.get("CLUSTER_PASSWORD") if file is None else _read_password(file)
+    # Whoever types logs others in as well; a script has one password.
+    return Passwords(
+        at_hand if user or not is_typed else None, user if is_typed else "", _ask_password if is_typed else None
+    )
+
+
+def _read_password(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8").partition("\n")[0].removesuffix("\r")
+    except UnicodeDecodeError as error:
+        raise click.ClickException(f"{file} is not UTF-8 text: is it the file of the password?") from error
+
+
+def _ask_password(user: str) -> str:
+    password: str = click.prompt(f"Password of {user}", hide_input=True, err=True)
+    return password
 
 
 def _asker(given: Iterator[str], *, is_typed: bool) -> Callable[[str], str]:

@@ -16,7 +16,7 @@ pay USER@BANK AMOUNT from BANK [memo "..."]  pay from your account at a bank
 history [-n COUNT]                           your payments, newest first
 payment ID                                   one payment
 outbox ls | send | cancel ID                 payments that wait to be sent
-watch [SECONDS]                              show payments as they come
+watch [--for 10s]                            show payments as they come
 menu                                         the numbered menu: type a number instead
 logout, help, quit"""
 
@@ -149,17 +149,23 @@ def parse(line: str) -> Command | None:
         return None
     name, arguments = words[0].lower(), words[1:]
     if name.isascii() and name.isdigit() and not arguments:
-        return _choose(int(name))
+        return _choose(name)
     reader = _READERS.get(name)
     if reader is None:
         raise Mistake(f"there is no command {words[0][:40]!r}; `help` shows those that are")
     return reader(arguments)
 
 
-def _choose(number: int) -> Choose:
+def _choose(text: str) -> Choose:
+    number = _read_number(text)
     if not 1 <= number <= 5:
-        raise Mistake(f"the menu has no {number}; `menu` shows it")
+        raise Mistake(f"the menu has no {text[:40]}; `menu` shows it")
     return Choose(number)
+
+
+def _read_number(text: str) -> int:
+    """Return a whole number of at most 6 digits; 0 for what is none."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 6 else 0
 
 
 def _read_login(words: list[str]) -> LogIn:
@@ -197,9 +203,10 @@ def _read_pay(words: list[str]) -> Pay:
 def _read_history(words: list[str]) -> ShowHistory:
     if not words:
         return ShowHistory(HISTORY_COUNT)
-    if len(words) != 2 or words[0] != "-n" or not words[1].isdigit() or not 1 <= int(words[1]) <= _HISTORY_MAX:
+    count = _read_number(words[1]) if len(words) == 2 and words[0] == "-n" else 0
+    if not 1 <= count <= _HISTORY_MAX:
         raise Mistake(f"write: history, or history -n 50 (at most {_HISTORY_MAX})")
-    return ShowHistory(int(words[1]))
+    return ShowHistory(count)
 
 
 def _read_payment(words: list[str]) -> ShowPayment:
@@ -221,9 +228,12 @@ def _read_outbox(words: list[str]) -> Command:
 
 
 def _read_watch(words: list[str]) -> Watch:
-    if len(words) > 1 or (words and not words[0].removesuffix("s").isdigit()):
-        raise Mistake("write: watch, or watch 10s")
-    return Watch(float(words[0].removesuffix("s")) if words else 0.0)
+    if words[:1] == ["--for"] and len(words) == 2:
+        words = words[1:]
+    seconds = _read_number(words[0].removesuffix("s")) if len(words) == 1 else 0
+    if words and not seconds:
+        raise Mistake("write: watch, or watch --for 10s")
+    return Watch(float(seconds))
 
 
 def _plain(command: Command) -> Callable[[list[str]], Command]:

@@ -29,7 +29,7 @@ def render_text(result: Result) -> list[str]:  # noqa: PLR0911 - one return a ki
             lines = [f"Logged in as {session.user} ({session.role}) until {until}."]
             return lines + (["These payments wait, and are sent now:", *_show_items(waiting)] if waiting else [])
         case NamedOnly(user):
-            return [f"The gateway is away. What {user} pays is kept here, and sent after the next login."]
+            return [f"The gateway is away. What {user} pays is kept here, and sent when it is back."]
         case LoggedOut(user):
             return [f"Logged out {user}."]
         case Seen(balances):
@@ -37,8 +37,8 @@ def render_text(result: Result) -> list[str]:  # noqa: PLR0911 - one return a ki
             return lines + [
                 f"{bank} is away; its balance is not known now." for bank in balances.unavailable_banks
             ]
-        case Sent(item):
-            return [describe_item(item)]
+        case Sent(item, trouble):
+            return [describe_item(item, trouble)]
         case Listed(user, payments):
             return _show_payments(payments, user) if payments else ["No payments."]
         case Outboxed(items):
@@ -64,16 +64,16 @@ def render_json(result: Result) -> dict[str, Any]:  # noqa: PLR0911 - one return
                 {name: getattr(balance, name) for name in Balance.__slots__} for balance in balances.balances
             ]
             return {"balances": fields, "unavailable_banks": list(balances.unavailable_banks)}
-        case Sent(item):
-            return {"payment": _item_fields(item)}
+        case Sent(item, trouble):
+            return {"payment": _item_fields(item), "trouble": trouble}
         case Listed(_, payments):
             return {"payments": [_payment_fields(view) for view in payments]}
         case Outboxed(items):
             return {"outbox": [_item_fields(item) for item in items]}
 
 
-def describe_item(item: Item) -> str:
-    """Say in a sentence how a payment stands."""
+def describe_item(item: Item, trouble: str = "") -> str:
+    """Say in a sentence how a payment stands, and what it waits for."""
     request = item.request
     what = f"{show_amount(request.amount_minor, request.currency)} to {request.payee_account}"
     payment_id = request.payment_id
@@ -81,13 +81,20 @@ def describe_item(item: Item) -> str:
         case State.COMMITTED:
             return f"Paid {what} from {request.payer_account}.  {payment_id}"
         case State.NEVER_SENT:
-            return f"Queued {what}: the gateway is away; it will be sent when it is back.  {payment_id}"
+            return f"Queued as {payment_id}, {what}: {_describe_wait(trouble)}"
         case State.UNKNOWN:
-            return f"Queued {what}: sent, answer unknown; it is asked again until it is known.  {payment_id}"
+            why = f" ({trouble})" if trouble else ""
+            return f"Sent, answer unknown: {payment_id}, {what}{why}; asking again."
         case State.CANCELLED:
             return f"Cancelled {what}.  {payment_id}"
         case _:
             return f"Not paid, {what}: {_STATES[item.state]}: {item.reason.replace('_', ' ')}.  {payment_id}"
+
+
+def _describe_wait(trouble: str) -> str:
+    if trouble.endswith("is away"):
+        return f"{trouble}; it will be sent when it is back."
+    return f"{trouble or 'others are sent before it'}; it will be sent after that."
 
 
 def show_amount(minor: int, currency: str) -> str:

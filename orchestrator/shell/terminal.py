@@ -1,5 +1,6 @@
 """Where lines come from and results go: somebody who types, -e, or a pipe."""
 
+import io
 import json
 import sys
 import time
@@ -10,6 +11,7 @@ from pathlib import Path
 import click
 
 from nodes.client import CannotCancel, ClientError, Item, State
+from nodes.runtime.database import DatabaseUnusable
 from orchestrator.exit_codes import DECLINED, FAILED, OK, QUEUED, USAGE
 from orchestrator.shell import language
 from orchestrator.shell.language import (
@@ -59,7 +61,7 @@ class Terminal:
             return Ended.WELL if command is None else self._run(command)
         except Mistake as error:
             return self._complain(error, Ended.MISTAKEN)
-        except (CannotDo, CannotCancel, ClientError) as error:
+        except (CannotDo, CannotCancel, ClientError, DatabaseUnusable) as error:
             return self._complain(error, Ended.FAILED)
 
     def _run(self, command: Command) -> Ended:
@@ -163,7 +165,8 @@ def run_interactive(terminal: Terminal, session: ShellSession, history: Path) ->
                 line = prompt.prompt(f"{session.user or 'cluster'}> ")
             terminal.run_line(line)
         except KeyboardInterrupt:
-            click.echo("Type `quit` to leave. Nothing that was queued is lost.")
+            waiting = f" {session.waiting_count} queued, sent on meanwhile." if session.waiting_count else ""
+            click.echo(f"Interrupted.{waiting} Type `quit` to leave.")
         except EOFError:
             return
 
@@ -174,16 +177,17 @@ def tell_of(item: Item) -> None:
 
 
 def read_lines() -> Iterator[str]:
-    """Yield what is piped in."""
+    """Yield what is piped in; what is not text becomes a mistake of its line."""
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(errors="backslashreplace")
     for line in sys.stdin:
         yield line.rstrip("\n")
 
 
 def _describe_session(session: ShellSession) -> str:
     who = session.user if session.is_logged_in else f"{session.user or 'nobody'} (not logged in)"
-    waiting = session.count_waiting()
-    line = "gateway away" if session.is_away else "connected"
-    return f" {who} | {line} | {waiting} queued" if waiting else f" {who} | {line}"
+    line = session.trouble or ("connected" if session.is_logged_in else "-")
+    return f" {who} | {line} | {session.waiting_count} queued"
 
 
 def _judge(item: Item) -> Ended:
