@@ -69,7 +69,7 @@ async def _serve(flags: argparse.Namespace, told: asyncio.Event) -> None:
     service = BankService(flags.name, loop, store)
     server = NodeServer(flags.listen, tls, log)
     gateway = Identity(tls.identity.cluster, PeerKind.GATEWAY)
-    async with dial(flags.gateway, tls, gateway, interceptors=[ClientCalls(log)]) as channel:
+    async with dial(flags.gateway, tls, gateway, interceptors=[ClientCalls(log, gateway)]) as channel:
         link = GatewayLink(channel, loop, service, log)
         status = BankStatus(loop, service, link, store, accounts)
         server.add("interbank.v1.BankService", bank_pb2_grpc.add_BankServiceServicer_to_server, service)

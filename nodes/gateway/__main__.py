@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import sys
+from contextlib import suppress
 from contextvars import Context
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from nodes.gateway.store import GatewayStore
 from nodes.gateway.tokens import TokenIssuer, TokenKeyUnusable, load_token_key
 from nodes.gateway.transactions_file import TransactionsFile
 from nodes.gateway.users import UsersUnusable, load_users
+from nodes.runtime.client_calls import ClientCalls
 from nodes.runtime.event_log import log_contradiction, open_event_log
 from nodes.runtime.flags import add_node_flags, parse_duration, run_node, run_or_die, tls_files
 from nodes.runtime.lifeline import end_with_parent
@@ -30,6 +32,7 @@ from nodes.runtime.server import NodeServer
 from nodes.runtime.tls import Tls, dial, load_tls
 
 _GRACE_S = 2.5
+_SETTLE_WITHIN_S = 2.0
 
 
 def main() -> int:
@@ -78,14 +81,16 @@ async def _serve(flags: argparse.Namespace, told: asyncio.Event) -> None:
     server.add("interbank.v1.RegistryService", registry_pb2_grpc.add_RegistryServiceServicer_to_server, registry)
     operator = OperatorService(loop, store)
     server.add("interbank.v1.OperatorService", operator_pb2_grpc.add_OperatorServiceServicer_to_server, operator)
-    describe = Status(loop, store).describe
-    node = NodeService(name="gateway", role="gateway", instance=flags.instance, describe=describe)
+    status = Status(loop, store)
+    node = NodeService(name="gateway", role="gateway", instance=flags.instance, describe=status.describe)
     server.add("interbank.v1.NodeService", operator_pb2_grpc.add_NodeServiceServicer_to_server, node)
     log.info("started", epoch=epoch, decisions=coordinator.last_sequence)
     turning = asyncio.create_task(run_or_die(loop.run()))
     for name, address in store.banks().items():
         banks.reach(name, address)
     await server.start()
+    await banks.settle()
+    status.is_ready = True
     await server.set_ready(True)
     await told.wait()
     log.info("stopping", under_way=len(coordinator.open))
@@ -117,6 +122,12 @@ class Banks:
             self._tasks.append(asyncio.create_task(run_or_die(link.run()), context=Context()))
         link.dial(address)
 
+    async def settle(self) -> None:
+        """Return once each bank that is known from before has been reached, or cannot be now."""
+        known = [link.is_tried.wait() for link in self._loop.links.values()]
+        with suppress(TimeoutError):
+            await asyncio.wait_for(asyncio.gather(*known), _SETTLE_WITHIN_S)
+
     async def leave(self) -> None:
         """Close all lines."""
         for task in self._tasks:
@@ -124,19 +135,22 @@ class Banks:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _open_channel(self, name: str, address: str) -> grpc.aio.Channel:
-        return dial(address, self._tls, Identity(self._tls.identity.cluster, PeerKind.BANK, name))
+        bank = Identity(self._tls.identity.cluster, PeerKind.BANK, name)
+        return dial(address, self._tls, bank, interceptors=[ClientCalls(self._log, bank)])
 
 
 class Status:
     """Says how the gateway is."""
 
     def __init__(self, loop: GatewayLoop, store: GatewayStore) -> None:
+        self.is_ready = False
         self._loop = loop
         self._store = store
 
     def describe(self, status: operator_pb2.GetStatusResponse) -> None:
         """Fill in readiness and counters."""
-        status.is_ready = True
+        status.is_ready = self.is_ready
+        status.not_ready_reason = "" if self.is_ready else "reaching the banks"
         gateway = status.gateway
         gateway.epoch = self._loop.coordinator.epoch
         gateway.committed, gateway.declined = self._store.tally()

@@ -17,10 +17,12 @@ from structlog.typing import FilteringBoundLogger
 
 from nodes.core.messages import Decide, Prepare
 from nodes.gateway.conversions import write_decide, write_prepare
+from nodes.runtime.call_log import CALLED, CallLog
 from nodes.runtime.turns import Inbox
 
 Stream: TypeAlias = "grpc.aio.StreamStreamCall[pb.TransactRequest, pb.TransactResponse]"
 
+_TRANSACT = "/interbank.v1.BankService/Transact"
 _OPENING_TIMEOUT_S = 2.0
 _RETRY_MAX_S = 1.0
 _CALL_TIMEOUT_S = 2.0
@@ -60,6 +62,8 @@ class BankLink:
         self.name = name
         self.address = ""
         self.is_connected = False
+        self.is_tried = asyncio.Event()
+        """Set once the bank was reached, or could not be, for the first time."""
         self._sent_number = self._done_number = 0
         self._open_channel = open_channel
         self._events = events
@@ -92,6 +96,7 @@ class BankLink:
                 failures = 0
             except (grpc.aio.AioRpcError, TimeoutError, ConnectionError) as error:
                 failures += 1
+                self.is_tried.set()
                 self._report(error)
             self._retry_later(failures)
 
@@ -126,28 +131,34 @@ class BankLink:
             self._sent_number = self._done_number = 0
             self._note_room()
             self.is_connected = True
+            self.is_tried.set()
             self._events.connected(self.name, opening)
+            lines = CallLog(self._log, CALLED, {"rpc": _TRANSACT})
+            lines.opened()
             try:
-                await _first_to_end(self._read(stream), self._write(stream), self._watch())
+                await _first_to_end(self._read(stream, lines), self._write(stream, lines), self._watch())
             finally:
+                lines.ended()
                 self.is_connected = False
                 self._stub = None
                 self._events.disconnected(self.name)
 
-    async def _read(self, stream: Stream) -> None:
+    async def _read(self, stream: Stream, lines: CallLog) -> None:
         while isinstance(response := await stream.read(), pb.TransactResponse):
             self._done_number = response.done_number
             self._note_room()
+            lines.passed(response)
             self._events.received(self.name, response)
         raise ConnectionError("the bank closed the stream")
 
-    async def _write(self, stream: Stream) -> None:
+    async def _write(self, stream: Stream, lines: CallLog) -> None:
         """Send what has gathered, while the bank works on few messages: so batches grow as it gets busy."""
         while True:
             await self._has_room.wait()
             for request in _messages(await self._outgoing.take()):
                 self._sent_number += 1
                 request.number = self._sent_number
+                lines.sent(request)
                 await stream.write(request)
             self._note_room()
 

@@ -14,6 +14,7 @@ import grpc
 from google.protobuf.message import Message
 from structlog.typing import FilteringBoundLogger
 
+from nodes.core.names import Identity
 from nodes.runtime.event_log import count_items, describe, shorten
 
 
@@ -32,6 +33,11 @@ SERVED = Events("request", "response", "stream_opened", "stream_request", "strea
 """At the node that serves the call."""
 CALLED = Events("call", "answer", "stream_called", "stream_call", "stream_answer", "stream_ended")
 """At the one that calls."""
+
+
+def name_peer(peer: Identity) -> str:
+    """Name a node as the lines do."""
+    return f"{peer.cluster}/{peer.path}"
 
 
 class CallLog:
@@ -77,8 +83,12 @@ class CallLog:
     async def watch(self, requests: AsyncIterator[Message]) -> AsyncIterator[Message]:
         """Pass a stream's requests on, noting each."""
         async for request in requests:
-            self._log.info(self._events.stream_request, **count_items(request) | self._known)
+            self.sent(request)
             yield request
+
+    def sent(self, request: Message) -> None:
+        """Note one request of a stream."""
+        self._log.info(self._events.stream_request, **count_items(request) | self._known)
 
     def passed(self, response: Message) -> None:
         """Note one response of a stream."""

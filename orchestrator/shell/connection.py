@@ -1,7 +1,7 @@
 """The shell's line to the gateway, with the cluster's own client certificate."""
 
 from nodes.client import Client
-from nodes.core.names import PeerKind
+from nodes.core.names import Identity, PeerKind
 from nodes.runtime.client_calls import BlockingClientCalls
 from nodes.runtime.event_log import open_event_log
 from nodes.runtime.tls import TlsFiles, load_tls
@@ -14,4 +14,5 @@ def connect(config: ClusterConfig, folder: ClusterFolder) -> Client:
     files = TlsFiles(folder.ca_certificate, folder.shell_certificate, folder.shell_key)
     log = open_event_log(folder.logs / "shell.log", "shell")
     tls = load_tls(files, kind=PeerKind.CLIENT, name="shell")
-    return Client(config.gateway.address, tls, [BlockingClientCalls(log)])
+    gateway = Identity(tls.identity.cluster, PeerKind.GATEWAY)
+    return Client(config.gateway.address, tls, [BlockingClientCalls(log, gateway)])

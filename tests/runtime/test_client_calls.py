@@ -9,11 +9,11 @@ from interbank.v1 import payment_pb2, payment_pb2_grpc
 from structlog.contextvars import bound_contextvars
 
 from nodes.core.names import PeerKind
-from nodes.runtime.client_calls import BlockingClientCalls, log_calls
+from nodes.runtime.client_calls import BlockingClientCalls, ClientCalls
 from nodes.runtime.event_log import open_event_log
 from nodes.runtime.tls import dial, dial_blocking
 from tests.authority import CLUSTER
-from tests.runtime.served import CODE, LOGGED_IN, fails, login, pay
+from tests.runtime.served import LOGGED_IN, fails, login, pay
 
 
 class Calling:
@@ -27,7 +27,7 @@ class Calling:
         self.tls = served.authority.tls(PeerKind.CLIENT, "shell")
 
     def dial(self):
-        return dial(self.where, self.tls, self.peer, interceptors=log_calls(self.log, self.peer))
+        return dial(self.where, self.tls, self.peer, interceptors=[ClientCalls(self.log, self.peer)])
 
     def dial_blocking(self):
         interceptors = [BlockingClientCalls(self.log, self.peer)]
@@ -80,39 +80,6 @@ async def test_a_call_that_is_left_says_so(served, calling):
         with pytest.raises(asyncio.CancelledError):
             await call
     assert [line["code"] for line in calling.lines("answer")] == ["CANCELLED"]
-
-
-@pytest.mark.parametrize("style", ["iterator", "writes"])
-async def test_a_stream_has_a_line_a_message_and_none_a_payment(calling, style):
-    request = payment_pb2.PayManyRequest(payments=[payment_pb2.PayRequest(memo="private")] * 50)
-    async with calling.dial() as channel:
-        stub = payment_pb2_grpc.PaymentServiceStub(channel)
-        stream = stub.PayMany(iter([request] * 2) if style == "iterator" else None, metadata=[LOGGED_IN])
-        if style == "writes":
-            for _ in range(2):
-                await stream.write(request)
-            await stream.done_writing()
-        assert [len(response.results) async for response in stream] == [50, 50]
-    assert len(calling.lines("stream_called")) == 1
-    assert [line["payments"] for line in calling.lines("stream_call")] == [50, 50]
-    assert [line["results"] for line in calling.lines("stream_answer")] == [50, 50]
-    assert [line["code"] for line in calling.lines("stream_ended")] == ["OK"]
-    assert "private" not in calling.path.read_text()
-
-
-async def test_a_stream_that_fails_says_how_to_its_reader_and_to_the_log(calling):
-    async with calling.dial() as channel:
-        stream = payment_pb2_grpc.PaymentServiceStub(channel).PayMany()
-        assert (await fails(stream.read())).code() is CODE.UNAUTHENTICATED
-    assert [line["code"] for line in calling.lines("stream_ended")] == ["UNAUTHENTICATED"]
-
-
-async def test_a_stream_to_nobody_is_unavailable_and_logged(served, calling):
-    await served.server.stop(0)
-    async with calling.dial() as channel:
-        stream = payment_pb2_grpc.PaymentServiceStub(channel).PayMany()
-        assert (await fails(stream.read())).code() is CODE.UNAVAILABLE
-    assert [line["code"] for line in calling.lines("stream_ended")] == ["UNAVAILABLE"]
 
 
 async def test_blocking_calls_are_logged_alike(served, calling):

@@ -123,7 +123,7 @@ async def test_what_a_method_aborts_by_itself_is_told_and_logged(served):
         request = payment_pb2.PayRequest(memo="abort")
         refused = await fails(stub.Pay(request, timeout=5, metadata=[LOGGED_IN]))
     assert (refused.code(), refused.details()) == (CODE.NOT_FOUND, "by hand")
-    [line] = served.lines("response")
+    [line] = await served.wait_for("response")
     assert (line["code"], line["details"]) == ("NOT_FOUND", "by hand")
 
 
@@ -155,3 +155,11 @@ async def test_a_unary_request_beyond_the_limit_is_refused(served):
         refused = await fails(login(channel, user="x" * 70_000))
     assert refused.code() is CODE.RESOURCE_EXHAUSTED
     assert not served.payments.entered
+
+
+async def test_metadata_beyond_the_limit_is_refused(served):
+    async with served.client() as channel:
+        refused = await fails(pay(channel, LOGGED_IN, ("x-big", "x" * 60_000)))
+        assert refused.code() is CODE.RESOURCE_EXHAUSTED
+        assert not served.payments.entered
+        await pay(channel, LOGGED_IN)
