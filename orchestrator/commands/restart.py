@@ -1,6 +1,8 @@
 """`cluster restart`: end one node in order and start it again; or all, one after the other."""
 
 import sys
+from collections.abc import Set
+from contextlib import suppress
 
 import click
 
@@ -31,6 +33,14 @@ def restart(*, node: str | None, rolling: bool, wait_s: float, folder: ClusterFo
     # The banks first: the gateway is gone for everyone, a bank for its own payments alone.
     for name in [node] if node is not None else list(reversed(starts)):
         _restart_one(folder, name, starts.get(name, 0), wait_s)
+    # A bank whose gateway was gone does not serve before it has met the new one.
+    served = {each["name"] for each in nodes if each["is_ready"]}
+    with suppress(NotInTime):
+        wait_for(folder.control_socket, lambda now: _all_serve(now, served), within_s=wait_s)
+
+
+def _all_serve(nodes: list[Node], names: Set[str]) -> bool:
+    return all(node["is_ready"] for node in nodes if node["name"] in names)
 
 
 def _restart_one(folder: ClusterFolder, name: str, starts: int, wait_s: float) -> None:
