@@ -1,5 +1,6 @@
 """Certificates for tests: an authority in a folder, and leafs that may be wrong on purpose."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
@@ -13,6 +14,7 @@ from nodes.core.names import Identity, PeerKind
 from nodes.runtime.tls import Tls, TlsFiles, load_tls
 
 CLUSTER = "payments.test"
+BOTH_USES = (ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH)
 _DAY = timedelta(days=1)
 
 
@@ -44,6 +46,7 @@ class Authority:
         common_name: str = "test",
         days: tuple[int, int] = (-1, 30),
         file_name: str = "",
+        usages: Sequence[x509.ObjectIdentifier] = BOTH_USES,
     ) -> TlsFiles:
         """Make a leaf; ``uris`` instead of its own, valid from and to ``days`` from now."""
         key = ec.generate_private_key(ec.SECP256R1())
@@ -55,7 +58,6 @@ class Authority:
             x509.IPAddress(ip_address("127.0.0.1")),
         ]
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
-        usages = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
         builder = (
             self._builder(subject, key, days)
             .add_extension(x509.SubjectAlternativeName(names), False)

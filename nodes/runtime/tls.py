@@ -20,6 +20,7 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from nodes.core.names import Identity, PeerKind, parse_identity
 
@@ -100,6 +101,7 @@ def load_tls(files: TlsFiles, *, kind: PeerKind, name: str | None = None) -> Tls
         raise CertificateUnusable(f"{files.certificate} is not signed by {files.ca}: make it anew") from error
     _demand_valid_now(files.certificate, leaf)
     _demand_valid_now(files.ca, ca)
+    _demand_use(files.certificate, leaf, kind)
     identity = _own_identity(files.certificate, leaf)
     if identity.kind is not kind or (name is not None and identity.name != name):
         raise CertificateUnusable(f"{files.certificate} is the certificate of {identity.path}, not of {holder}")
@@ -192,6 +194,19 @@ def _demand_valid_now(path: Path, certificate: x509.Certificate) -> None:
     if now < certificate.not_valid_before_utc:
         since = f"{certificate.not_valid_before_utc:%Y-%m-%d %H:%M} UTC"
         raise CertificateUnusable(f"{path} is not valid before {since}: check this machine's clock")
+
+
+def _demand_use(path: Path, leaf: x509.Certificate, kind: PeerKind) -> None:
+    """Demand that nodes may serve and call with their certificate, and others call."""
+    serves = kind in (PeerKind.BANK, PeerKind.GATEWAY)
+    needed = {ExtendedKeyUsageOID.CLIENT_AUTH, *([ExtendedKeyUsageOID.SERVER_AUTH] if serves else [])}
+    try:
+        allowed = set(leaf.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value)
+    except x509.ExtensionNotFound:
+        return  # good for every use
+    if not needed <= allowed:
+        used = "to serve and to call" if serves else "to call"
+        raise CertificateUnusable(f"{path} may not be used {used}: make it anew, with that extended key usage")
 
 
 def _own_identity(path: Path, leaf: x509.Certificate) -> Identity:

@@ -1,6 +1,7 @@
 """A certificate that cannot be used is named, with what to do, before anything is begun."""
 
 import pytest
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from nodes.core.names import PeerKind
 from nodes.runtime.tls import CertificateUnusable, load_tls
@@ -84,3 +85,22 @@ def test_a_certificate_without_exactly_one_identity_is_refused(authority, uris):
     files = authority.leaf(authority.identity(PeerKind.BANK, "HDFC"), uris=uris)
     with pytest.raises(CertificateUnusable, match="does not have exactly one SPIFFE URI"):
         load(files)
+
+
+@pytest.mark.parametrize(
+    ("usage", "kind", "name"),
+    [
+        (ExtendedKeyUsageOID.CLIENT_AUTH, PeerKind.BANK, "HDFC"),
+        (ExtendedKeyUsageOID.SERVER_AUTH, PeerKind.BANK, "HDFC"),
+        (ExtendedKeyUsageOID.SERVER_AUTH, PeerKind.CLIENT, "shell"),
+    ],
+)
+def test_a_certificate_for_another_use_is_refused(authority, usage, kind, name):
+    files = authority.leaf(authority.identity(kind, name), usages=[usage])
+    with pytest.raises(CertificateUnusable, match="may not be used to"):
+        load_tls(files, kind=kind, name=name)
+
+
+def test_a_client_needs_no_certificate_to_serve(authority):
+    files = authority.leaf(authority.identity(PeerKind.CLIENT, "shell"), usages=[ExtendedKeyUsageOID.CLIENT_AUTH])
+    load_tls(files, kind=PeerKind.CLIENT)
