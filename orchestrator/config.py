@@ -8,7 +8,7 @@ not repeat, and what a value means is decided by the model that it is for.
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError
 
@@ -84,6 +84,12 @@ def _check_bank_name(value: str) -> str:
 def _check_currency(value: str) -> str:
     if value not in EXPONENTS:
         raise ValueError(f"{value!r} is not a known ISO 4217 code; write it like INR")
+    return value
+
+
+def _check_profile(value: object) -> object:
+    if value not in ("standard", "test"):
+        raise ValueError(f"{value!r} is no profile; there are standard and test")
     return value
 
 
@@ -169,6 +175,7 @@ class ClusterConfig(_Model):
     """The whole of cluster.yaml."""
 
     name: Annotated[str, AfterValidator(_check_cluster_name)] = "payments.local"
+    profile: Annotated[Literal["standard", "test"], BeforeValidator(_check_profile)] = "standard"
     currency: Annotated[str, AfterValidator(_check_currency)] = "INR"
     gateway: GatewayConfig = GatewayConfig()
     banks: dict[BankName, BankConfig]
@@ -176,8 +183,26 @@ class ClusterConfig(_Model):
     restart: RestartConfig = RestartConfig()
     liveness: LivenessConfig = LivenessConfig()
 
+    @property
+    def is_test(self) -> bool:
+        """Whether it may be broken on purpose from inside; this key alone permits it, never the environment."""
+        return self.profile == "test"
+
 
 # -- reading ------------------------------------------------------------------------
+
+
+class ProfileForbids(Exception):
+    """What was asked for is for test clusters; the message says how a cluster becomes one."""
+
+
+def demand_test_profile(config: ClusterConfig, path: Path, what: str) -> None:
+    """Raise `ProfileForbids` unless cluster.yaml at ``path`` says that this cluster is for tests."""
+    if not config.is_test:
+        raise ProfileForbids(
+            f"{what} are for test clusters alone, and {path} has the profile standard; "
+            "for a cluster without real money write `profile: test` there, then `cluster down` and `cluster up`"
+        )
 
 
 def load(path: Path) -> ClusterConfig:

@@ -82,6 +82,7 @@ def _start(config: ClusterConfig, folder: ClusterFolder, wait_s: float, output: 
         click.echo(f"Not all serve after {wait_s:g} s; they are still being started: cluster status -w", err=True)
     if exit_code(nodes) == 0:
         click.echo(_describe_next(is_new), err=True)
+        _warn_of_test_profile(config)
         _warn_of_demo_passwords(config)
     sys.exit(exit_code(nodes))
 
@@ -143,6 +144,12 @@ def _show_failures(nodes: Nodes) -> None:
             click.echo(f"\n{node['name']} could not be started: {node['reason']}", err=True)
             for line in node["last_lines"]:
                 click.echo(f"  {line}", err=True)
+
+
+def _warn_of_test_profile(config: ClusterConfig) -> None:
+    if config.is_test:
+        text = "The profile is test: this cluster can be broken from inside. Keep real money out of it."
+        click.echo(click.style(text, fg="yellow"), err=True)
 
 
 def _warn_of_demo_passwords(config: ClusterConfig) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.config import ConfigMistaken, load
+from orchestrator.config import ConfigMistaken, ProfileForbids, demand_test_profile, load
 
 ROOT = Path(__file__).parent.parent.parent
 GOOD = "banks:\n  HDFC: {address: localhost:1001}\n"
@@ -43,7 +43,8 @@ def test_its_commented_defaults_are_the_defaults(read):
     lines = [line.removeprefix("# ") if _is_a_commented_key(line) else line for line in text.splitlines()]
     uncommented = "\n".join(lines).replace("  # payment_timeout", "  payment_timeout")
     assert read(uncommented) == read(text)
-    for key in ("currency", "payment_timeout", "users", "restart", "give_up_after", "liveness", "hung_after"):
+    keys = "currency payment_timeout profile users restart give_up_after liveness hung_after"
+    for key in keys.split():
         assert f"\n{key}:" in uncommented or f" {key}:" in uncommented
 
 
@@ -55,6 +56,21 @@ def test_times_are_read_in_their_units(read):
     config = read(GOOD + "restart: {backoff: 50ms, max_backoff: 1m, give_up_after: 3 starts in 2s}\n")
     assert (config.restart.backoff_s, config.restart.max_backoff_s) == (0.05, 60.0)
     assert (config.restart.give_up_starts, config.restart.give_up_window_s) == (3, 2.0)
+
+
+def test_a_cluster_is_no_test_cluster_unless_its_file_says_so(read, monkeypatch):
+    for name in ("PROFILE", "CLUSTER_PROFILE", "CHAOS", "CLUSTER_CHAOS", "CRASH_POINTS"):
+        monkeypatch.setenv(name, "test")
+    config = read(GOOD)
+    assert (config.profile, config.is_test) == ("standard", False)
+    with pytest.raises(ProfileForbids, match="crash points are for test clusters alone, and here/clust"):
+        demand_test_profile(config, Path("here/cluster.yaml"), "crash points")
+
+
+def test_a_test_cluster_is_one_by_its_profile(read):
+    config = read(GOOD + "profile: test\n")
+    assert config.is_test
+    demand_test_profile(config, Path("cluster.yaml"), "crash points")
 
 
 def test_a_bank_may_be_called_no(read):
@@ -73,6 +89,9 @@ def test_a_bank_may_be_called_no(read):
         (GOOD + "? [a]\n: b", "cluster.yaml:3: a key must be a plain text"),
         (GOOD + "name: NO", "cluster.yaml:3: name: 'NO' cannot name a cluster"),
         (GOOD + "users:", "cluster.yaml:3: users: must be the path of a file"),
+        (GOOD + "profile: debug", "cluster.yaml:3: profile: 'debug' is no profile; there are standard and test"),
+        (GOOD + "profile: {}", "cluster.yaml:3: profile: {} is no profile"),
+        (GOOD + "profile: yes", "cluster.yaml:3: profile: 'yes' is no profile"),
         (GOOD + "bancs: 5", "cluster.yaml:3: bancs: there is no such key"),
         (GOOD + "banks: {}", "cluster.yaml:3: banks: is there twice"),
         (GOOD + "name: Payments", "cluster.yaml:3: name: 'Payments' cannot name a cluster"),
