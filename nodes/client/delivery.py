@@ -108,8 +108,15 @@ class Delivery:
             sleep=lambda seconds: _sleep(until, seconds),
             reraise=True,
         )
+        tried = item
+
+        def send() -> Item:
+            nonlocal tried
+            before, tried = tried, self._as(item, State.UNKNOWN, "")
+            return self._try(before)
+
         try:
-            return retrying(self._try, item)
+            return retrying(send)
         except _TryAgain:
             return None
 

@@ -8,7 +8,8 @@ from google.rpc.error_details_pb2 import BadRequest, RetryInfo
 from google.rpc.status_pb2 import Status
 
 _DETAILS_KEY = "grpc-status-details-bin"
-_HANDSHAKE_WORDS = ("ssl", "handshake", "certificate", "tls", "cert")
+_MISTRUST_WORDS = ("ssl_error_ssl", "certificate", "hostname verification")
+"""In gRPC's own words for a handshake that was refused; one that took too long has none of them."""
 
 
 class ClientError(Exception):
@@ -72,12 +73,13 @@ def explain(error: grpc.RpcError) -> ClientError:
         return Overloaded(details, _read_retry_after_s(error))
     if code in (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.OUT_OF_RANGE):
         return Malformed(details, _read_violations(error))
+    if code is grpc.StatusCode.DEADLINE_EXCEEDED:
+        return OutcomeUnknown("the gateway did not answer in time")
     kind = _KINDS.get(code, Broken)
     return kind(details if kind is not Broken else f"{code.name}: {details}")
 
 
 _KINDS: dict[grpc.StatusCode, type[ClientError]] = {
-    grpc.StatusCode.DEADLINE_EXCEEDED: OutcomeUnknown,
     grpc.StatusCode.CANCELLED: OutcomeUnknown,
     grpc.StatusCode.UNAUTHENTICATED: NotLoggedIn,
     grpc.StatusCode.PERMISSION_DENIED: NotAllowed,
@@ -91,7 +93,7 @@ def _explain_unavailable(error: grpc.RpcError, details: str) -> ClientError:
     retry_after_s = _read_retry_after_s(error)
     if retry_after_s is not None:
         return GatewayAway(details, retry_after_s)
-    if any(word in details.lower() for word in _HANDSHAKE_WORDS):
+    if any(word in details.lower() for word in _MISTRUST_WORDS):
         return NotTrusted(f"the certificates of the two sides do not fit: {details}")
     return GatewayAway("the gateway is away")
 

@@ -94,7 +94,8 @@ def shell(*, user: str, script: Script, password_file: Path | None, output: str,
             tell=tell_of,
             patience_s=0.0 if is_typed else script.wait_s,
         )
-        terminal = Terminal(session, is_json=output == "json", ask=_asker(given, is_typed=is_typed))
+        ask = _asker(given, is_typed=is_typed)
+        terminal = Terminal(session, is_json=output == "json", is_typed=is_typed, ask=ask)
         try:
             code = int(terminal.run_line(f"login {user}")) if user else OK
             if is_typed:

@@ -1,5 +1,6 @@
 """`cluster up`: make what is missing, start the supervisor, wait until all nodes serve."""
 
+import os
 import shlex
 import sys
 
@@ -165,8 +166,10 @@ def _warn_of_demo_passwords(config: ClusterConfig) -> None:
 
 def _describe_next(is_new: bool) -> str:
     first = "The cluster is up." if is_new else "The cluster is up already; nothing was changed."
+    # From a checkout it is the script there that was called.
+    name = "./cluster" if "CLUSTER_HOME" in os.environ else "cluster"
     return f"""{first} What to do next:
-  cluster shell      log in, pay, look
-  cluster status -w  watch the nodes
-  cluster logs -f    watch the requests
-  cluster down       stop everything"""
+  {name} shell      log in, pay, look
+  {name} status -w  watch the nodes
+  {name} logs -f    watch the requests
+  {name} down       stop everything"""

@@ -181,6 +181,31 @@ def _read_balance(words: list[str]) -> ShowBalance:
     return ShowBalance(bank)
 
 
+def read_account(text: str) -> str:
+    """Return the account that ``text`` names, its bank in capitals; raises `Mistake`."""
+    user, _, bank = text.strip().partition("@")
+    account = f"{user}@{bank.upper()}"
+    if split_account(account) is None:
+        raise Mistake(f"{text[:40]!r} is not an account like bob@HDFC")
+    return account
+
+
+def read_bank(text: str) -> str:
+    """Return the bank that ``text`` names, in capitals; raises `Mistake`."""
+    bank = text.strip().upper()
+    if not is_bank_name(bank):
+        raise Mistake(f"{text[:40]!r} is not a bank like ICICI")
+    return bank
+
+
+def read_user(text: str) -> str:
+    """Return the user that ``text`` names; raises `Mistake`."""
+    user = text.strip()
+    if not is_user_name(user):
+        raise Mistake(f"{text[:40]!r} is not a user like alice")
+    return user
+
+
 def _read_pay(words: list[str]) -> Pay:
     form = 'write: pay bob@HDFC 1000 from ICICI memo "rent"'
     memo = ""
@@ -191,13 +216,10 @@ def _read_pay(words: list[str]) -> Pay:
     payee, amount, preposition, bank = words[:4]
     if preposition.lower() != "from":
         raise Mistake(form)
-    user, _, payee_bank = payee.partition("@")
-    account = f"{user}@{payee_bank.upper()}"
-    if split_account(account) is None:
-        raise Mistake(f"{payee[:40]!r} is not an account like bob@HDFC; {form}")
-    if not is_bank_name(bank.upper()):
-        raise Mistake(f"{bank[:40]!r} is not a bank; {form}")
-    return Pay(account, amount, bank.upper(), memo)
+    try:
+        return Pay(read_account(payee), amount, read_bank(bank), memo)
+    except Mistake as error:
+        raise Mistake(f"{error}; {form}") from error
 
 
 def _read_history(words: list[str]) -> ShowHistory:

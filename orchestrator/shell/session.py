@@ -18,6 +18,7 @@ from nodes.client import (
     Item,
     NotLoggedIn,
     Outbox,
+    OutcomeUnknown,
     PaymentRequest,
     PaymentView,
     Session,
@@ -198,7 +199,7 @@ class ShellSession:
             raise CannotDo("no terminal to ask for the password at: give --password-file, or set CLUSTER_PASSWORD")
         try:
             session = self._client.log_in(user, password)
-        except GatewayAway:
+        except (GatewayAway, OutcomeUnknown):
             self._kept_password = password
             self._serve(user).wake()
             return NamedOnly(user)
@@ -265,7 +266,7 @@ class ShellSession:
                 return call()
         except NotLoggedIn as error:
             raise CannotDo(f"{error}; write: login {self.user}") from error
-        except GatewayAway:
+        except (GatewayAway, OutcomeUnknown):
             # The courier finds out when it is back.
             courier.wake()
             raise

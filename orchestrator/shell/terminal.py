@@ -48,10 +48,11 @@ class Ended(IntEnum):
 class Terminal:
     """Carries lines out in a session. ``ask`` gets a further answer from whoever gives the lines."""
 
-    def __init__(self, session: ShellSession, *, is_json: bool, ask: Callable[[str], str]) -> None:
+    def __init__(self, session: ShellSession, *, is_json: bool, is_typed: bool, ask: Callable[[str], str]) -> None:
         self.is_over = False
         self._session = session
         self._is_json = is_json
+        self._is_typed = is_typed
         self._ask = ask
 
     def run_line(self, line: str) -> Ended:
@@ -106,25 +107,34 @@ class Terminal:
             case 1:
                 return LogIn(self._ask_for_user())
             case 2:
-                payee, amount = self._ask("Pay whom (bob@HDFC): "), self._ask("How much: ")
-                bank, memo = self._ask("From your account at (ICICI): "), self._ask("Memo (may be empty): ")
-                command = parse(f"pay {_quote(payee)} {_quote(amount)} from {_quote(bank)}")
-                assert isinstance(command, Pay)
-                return Pay(command.payee_account, command.amount, command.from_bank, memo)
+                return Pay(
+                    self._ask_until("Pay whom, such as bob@HDFC: ", language.read_account),
+                    self._ask("How much: ").strip(),
+                    self._ask_until("From your account at which bank, such as ICICI: ", language.read_bank),
+                    self._ask("Memo (may be empty): "),
+                )
             case 3:
-                command = parse(f"balance {self._ask('Bank (empty: all): ')}")
-                assert isinstance(command, ShowBalance)
-                return command
+                bank = self._ask_until(
+                    "Bank (empty: all): ", lambda text: text.strip() and language.read_bank(text)
+                )
+                return ShowBalance(bank)
             case 4:
                 return ShowHistory(language.HISTORY_COUNT)
             case _:
                 return LogOut()
 
     def _ask_for_user(self) -> str:
-        command = parse(f"login {self._ask('User: ')}")
-        if not isinstance(command, LogIn) or not command.user:
-            raise Mistake("write: login alice")
-        return command.user
+        return self._ask_until("User: ", language.read_user)
+
+    def _ask_until(self, question: str, read: Callable[[str], str]) -> str:
+        """Ask until the answer can be read; where nobody types, the first answer counts."""
+        while True:
+            try:
+                return read(self._ask(question))
+            except Mistake as error:
+                if not self._is_typed:
+                    raise
+                click.echo(f"error: {error}", err=True)
 
     def _complain(self, error: Exception, ended: Ended) -> Ended:
         if self._is_json:
@@ -196,8 +206,3 @@ def _judge(item: Item) -> Ended:
     if item.state is State.DECLINED:
         return Ended.DECLINED
     return Ended.FAILED if item.state.is_final else Ended.QUEUED
-
-
-def _quote(answer: str) -> str:
-    """Keep an answer one word, whatever it is."""
-    return "'" + answer.strip().replace("'", "") + "'"

@@ -105,6 +105,20 @@ def test_while_the_gateway_is_away_payments_are_queued_with_their_ids_and_sent_i
     assert desk.session.waiting_count == 0
 
 
+def test_a_gateway_that_hangs_at_the_login_is_taken_as_one_that_is_away(desk):
+    log_in, desk.gateway.is_away = desk.gateway.log_in, True
+
+    def hang(user, password):
+        raise OutcomeUnknown("the gateway did not answer in time")
+
+    desk.gateway.log_in = hang
+    assert isinstance(desk.do("login alice"), NamedOnly)
+    queued = desk.do("pay bob@HDFC 1 from ICICI")
+    assert queued.item.state is State.NEVER_SENT
+    desk.gateway.log_in, desk.gateway.is_away = log_in, False
+    assert desk.next_told().state is State.COMMITTED
+
+
 def test_the_courier_finds_by_itself_that_the_gateway_is_back_and_tells(desk):
     desk.do("login alice")
     desk.gateway.is_away = True

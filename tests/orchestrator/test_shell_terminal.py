@@ -17,14 +17,14 @@ from tests.orchestrator.fake_gateway import FakeGateway
 
 
 class Room:
-    def __init__(self, path, *, is_json=False, passwords=None, answers=()):
+    def __init__(self, path, *, is_json=False, is_typed=False, passwords=None, answers=()):
         self.gateway = FakeGateway()
         passwords = passwords or Passwords("alice123")
         self.session = ShellSession(
             self.gateway, Outbox(path / "outbox.db"), "INR", passwords=passwords, tell=lambda _: None
         )
         given = iter(answers)
-        self.terminal = Terminal(self.session, is_json=is_json, ask=lambda _: next(given))
+        self.terminal = Terminal(self.session, is_json=is_json, is_typed=is_typed, ask=lambda _: next(given))
 
     def run(self, *lines, is_kept_going=False):
         return run_lines(self.terminal, iter(lines), is_kept_going=is_kept_going)
@@ -90,6 +90,24 @@ def test_the_menu_asks_for_the_parts(tmp_path):
     assert room.run("1", "2", "4", "5") == 0
     [view] = room.gateway.views.values()
     assert (view.amount_minor, view.memo) == (1000, "it's for lunch")
+    room.session.close()
+
+
+def test_the_menu_asks_again_for_what_cannot_be_read(tmp_path, capsys):
+    answers = ["Alice!", "alice", "bob", "bob@hdfc", "10", "", "icici", ""]
+    room = Room(tmp_path, is_typed=True, answers=answers)
+    assert room.run("1", "2") == 0
+    complaints = capsys.readouterr().err
+    for said in ("'Alice!' is not a user", "'bob' is not an account", "'' is not a bank"):
+        assert said in complaints
+    assert len(room.gateway.views) == 1
+    room.session.close()
+
+
+def test_where_nobody_types_a_menu_answer_that_cannot_be_read_ends_the_command(tmp_path):
+    room = Room(tmp_path, answers=["alice", "bob", "bob@HDFC"])
+    assert room.run("1", "2") == 2
+    assert room.gateway.sent == []
     room.session.close()
 
 

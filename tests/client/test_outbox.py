@@ -1,0 +1,115 @@
+"""What is saved is there after the process died, in order, until its end is known."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from nodes.client import CannotCancel, Outbox, PaymentRequest, State, new_payment_id
+from nodes.client import outbox as outbox_module
+from nodes.runtime.database import DatabaseUnusable
+
+
+def request(payment_id=""):
+    return PaymentRequest(payment_id or new_payment_id(), "alice@ICICI", "bob@HDFC", 100, "INR", "rent")
+
+
+@pytest.fixture
+def outbox(tmp_path):
+    return Outbox(tmp_path / "state" / "outbox.db")
+
+
+def test_an_outbox_that_nobody_wrote_to_is_empty_and_makes_no_file(outbox):
+    assert outbox.waiting("alice") == outbox.items("alice") == []
+    assert outbox.count_waiting() == {}
+    assert not outbox.path.exists()
+
+
+def test_what_is_saved_comes_back_whole_and_in_the_order_of_saving(outbox):
+    saved = [outbox.save("alice", request()) for _ in range(3)]
+    outbox.save("bob", request())
+    assert outbox.waiting("alice") == saved
+    assert outbox.count_waiting() == {"alice": 3, "bob": 1}
+
+
+def test_an_item_goes_from_never_sent_over_unknown_to_its_end_and_no_further(outbox):
+    item = outbox.save("alice", request())
+    assert outbox.find("alice", item.request.payment_id).state is State.NEVER_SENT
+    outbox.mark_sent(item)
+    assert outbox.find("alice", item.request.payment_id).state is State.UNKNOWN
+    outbox.settle(item, State.COMMITTED, "")
+    outbox.settle(item, State.DECLINED, "insufficient_funds")
+    assert outbox.find("alice", item.request.payment_id).state is State.COMMITTED
+    assert outbox.waiting("alice") == []
+
+
+@pytest.mark.parametrize(
+    ("state", "said"),
+    [
+        (State.UNKNOWN, "was sent; ask for its outcome"),
+        (State.COMMITTED, "has ended already"),
+        (State.CANCELLED, "has ended already"),
+    ],
+)
+def test_only_what_was_never_sent_can_be_cancelled(outbox, state, said):
+    item = outbox.save("alice", request())
+    if state is State.CANCELLED:
+        assert outbox.cancel("alice", item.request.payment_id).state is State.CANCELLED
+    else:
+        outbox.settle(item, state, "")
+    with pytest.raises(CannotCancel, match=said):
+        outbox.cancel("alice", item.request.payment_id)
+    assert outbox.find("alice", item.request.payment_id).state is state
+
+
+def test_another_users_item_cannot_be_cancelled(outbox):
+    item = outbox.save("alice", request())
+    with pytest.raises(CannotCancel, match="no payment"):
+        outbox.cancel("bob", item.request.payment_id)
+
+
+def test_an_item_that_was_never_sent_expires_after_a_day_and_one_that_was_sent_never_does(outbox, monkeypatch):
+    kept, sent = outbox.save("alice", request()), outbox.save("alice", request())
+    outbox.mark_sent(sent)
+    a_day_later = kept.saved_at + outbox_module.EXPIRES_AFTER_S + 1
+    monkeypatch.setattr(outbox_module.time, "time", lambda: a_day_later)
+    assert [item.is_expired for item in outbox.waiting("alice")] == [True, False]
+
+
+def test_what_was_saved_survives_kill_9(outbox):
+    program = (
+        "import sys, time; from pathlib import Path; from nodes.client import *;"
+        "request = PaymentRequest(sys.argv[2], 'alice@ICICI', 'bob@HDFC', 1, 'INR');"
+        "Outbox(Path(sys.argv[1])).save('alice', request);"
+        "print('saved', flush=True); time.sleep(60)"
+    )
+    payment_id = new_payment_id()
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", program, str(outbox.path), payment_id]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as saving:
+        assert saving.stdout.readline() == b"saved\n"
+        saving.send_signal(signal.SIGKILL)
+    assert [item.request.payment_id for item in outbox.waiting("alice")] == [payment_id]
+
+
+def test_two_who_share_an_outbox_wait_for_each_other(outbox):
+    def save_many():
+        for _ in range(20):
+            Outbox(outbox.path).save("alice", request())
+
+    threads = [threading.Thread(target=save_many) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert len(outbox.waiting("alice")) == 60
+
+
+def test_a_file_that_is_no_outbox_is_named(outbox):
+    outbox.path.parent.mkdir()
+    outbox.path.write_text("not a database, but long enough to be taken for one" * 100)
+    with pytest.raises(DatabaseUnusable, match=r"outbox\.db is not a database"):
+        outbox.items("alice")
