@@ -119,6 +119,7 @@ class BankStatus:
         is_connected = self._service.streams > 0
         status.is_ready = is_connected
         status.not_ready_reason = "" if is_connected else self._link.failure or "the gateway has not connected yet"
+        status.commits = self._store.commits
         bank = status.bank
         oldest = next(iter(self._loop.ledger.holds.values()), None)
         bank.in_doubt = len(self._loop.ledger.holds)

@@ -16,7 +16,7 @@ import apsw
 
 from nodes.core.ledger import Account, Changes, Entry, Hold, paid_in_account
 from nodes.core.messages import Outcome, PaymentKey, Reason
-from nodes.runtime.database import DatabaseUnusable, open_database, select_in
+from nodes.runtime.database import CommitCount, DatabaseUnusable, open_database, select_in
 
 SCHEMA_VERSION = 1
 SCHEMA = """
@@ -83,6 +83,12 @@ class BankStore:
     def __init__(self, connection: apsw.Connection) -> None:
         self._connection = connection
         self._execute = connection.execute
+        self._commits = CommitCount(connection)
+
+    @property
+    def commits(self) -> int:
+        """How many transactions were made durable since the file was opened."""
+        return self._commits.total
 
     @classmethod
     def open(cls, path: Path, bank: str) -> Self:

@@ -200,7 +200,16 @@ class Client(_Line):
         return self._call(method, request, timeout=timeout, metadata=self._metadata)
 
 
-class OperatorClient(_Line):
+class _OperatorLine(_Line):
+    """A line to any node with the operator's certificate."""
+
+    def status(self) -> operator_pb2.GetStatusResponse:
+        """Return how the node is, and its counters."""
+        stub = operator_pb2_grpc.NodeServiceStub(self._channel)
+        return self._call(stub.GetStatus, operator_pb2.GetStatusRequest(), timeout=_CALL_TIMEOUT_S)
+
+
+class OperatorClient(_OperatorLine):
     """The gateway, as the operator's certificate calls it."""
 
     def __init__(self, address: str, tls: Tls, interceptors: Sequence[Any] = ()) -> None:
@@ -217,7 +226,7 @@ class OperatorClient(_Line):
         return self._call(self._stub.CollectTotals, operator_pb2.CollectTotalsRequest(), timeout=_TOTALS_TIMEOUT_S)
 
 
-class BankInspector(_Line):
+class BankInspector(_OperatorLine):
     """A bank, as the operator's certificate calls it."""
 
     def __init__(self, name: str, address: str, tls: Tls) -> None:

@@ -151,6 +151,7 @@ class Status:
         """Fill in readiness and counters."""
         status.is_ready = self.is_ready
         status.not_ready_reason = "" if self.is_ready else "reaching the banks"
+        status.commits = self._store.commits
         gateway = status.gateway
         gateway.epoch = self._loop.coordinator.epoch
         gateway.committed, gateway.declined = self._store.tally()

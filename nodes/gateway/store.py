@@ -16,7 +16,7 @@ from typing import Any, Self
 import apsw
 
 from nodes.core.messages import Contradiction, Decision, Outcome, Payment, PaymentKey, Reason
-from nodes.runtime.database import open_database, select_in
+from nodes.runtime.database import CommitCount, open_database, select_in
 
 SCHEMA_VERSION = 1
 SCHEMA = """
@@ -84,6 +84,12 @@ class GatewayStore:
     def __init__(self, connection: apsw.Connection) -> None:
         self._connection = connection
         self._execute = connection.execute
+        self._commits = CommitCount(connection)
+
+    @property
+    def commits(self) -> int:
+        """How many transactions were made durable since the file was opened."""
+        return self._commits.total
 
     @classmethod
     def open(cls, path: Path) -> Self:

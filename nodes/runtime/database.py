@@ -79,6 +79,18 @@ def _prepare_schema(connection: apsw.Connection, path: Path, schema: str, versio
         )
 
 
+class CommitCount:
+    """Counts the transactions that a connection makes durable: each is one fsync of the write-ahead log."""
+
+    def __init__(self, connection: apsw.Connection) -> None:
+        self.total = 0
+        connection.set_commit_hook(self._count)
+
+    def _count(self) -> bool:
+        self.total += 1
+        return False  # do not roll back
+
+
 def select_in(connection: apsw.Connection, query: str, keys: Sequence[bytes]) -> Iterator[tuple[Any, ...]]:
     """Yield the rows of a query that ends in ``IN``, for any number of keys.
 

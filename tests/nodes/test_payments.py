@@ -154,3 +154,12 @@ def test_every_payment_has_a_line_in_the_transactions_file_and_no_memo(nodes):
     for file in nodes.folder.glob("*.log"):
         assert "for nobody else" not in file.read_text()
         assert "alice123" not in file.read_text()
+
+
+def test_a_node_tells_how_often_it_made_something_durable(nodes):
+    before = {name: nodes.status(name).commits for name in ("gateway", "ICICI", "HDFC")}
+    with nodes.client("alice") as alice:
+        assert alice.pay("bob@HDFC", 100).outcome == pb.OUTCOME_COMMITTED
+    assert nodes.status("gateway").commits == before["gateway"] + 1  # the decision
+    for bank in ("ICICI", "HDFC"):
+        assert nodes.status(bank).commits > before[bank]  # the vote, at least

@@ -50,6 +50,7 @@ class GetStatusResponse(_message.Message):
     STARTED_AT_FIELD_NUMBER: _builtins.int
     GATEWAY_FIELD_NUMBER: _builtins.int
     BANK_FIELD_NUMBER: _builtins.int
+    COMMITS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     role: _builtins.str
     """"gateway" or "bank"."""
@@ -63,6 +64,10 @@ class GetStatusResponse(_message.Message):
     """Ready for payments. For a bank: registered, and the gateway is connected."""
     not_ready_reason: _builtins.str
     """Why not, in one line; empty when ready."""
+    commits: _builtins.int
+    """Transactions made durable since the start: each is one fsync of the
+    write-ahead log. Checkpoints, one in about 16 MB of log, sync twice more.
+    """
     @_builtins.property
     def started_at(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
@@ -82,10 +87,11 @@ class GetStatusResponse(_message.Message):
         started_at: _timestamp_pb2.Timestamp | None = ...,
         gateway: Global___GatewayStatus | None = ...,
         bank: Global___BankStatus | None = ...,
+        commits: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["bank", b"bank", "detail", b"detail", "gateway", b"gateway", "started_at", b"started_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bank", b"bank", "detail", b"detail", "gateway", b"gateway", "instance", b"instance", "is_ready", b"is_ready", "name", b"name", "not_ready_reason", b"not_ready_reason", "pid", b"pid", "role", b"role", "started_at", b"started_at", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bank", b"bank", "commits", b"commits", "detail", b"detail", "gateway", b"gateway", "instance", b"instance", "is_ready", b"is_ready", "name", b"name", "not_ready_reason", b"not_ready_reason", "pid", b"pid", "role", b"role", "started_at", b"started_at", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_detail: _TypeAlias = _typing.Literal["gateway", "bank"]  # noqa: Y015
     _WhichOneofArgType_detail: _TypeAlias = _typing.Literal["detail", b"detail"]  # noqa: Y015

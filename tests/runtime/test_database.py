@@ -1,0 +1,49 @@
+"""The database file: what is counted as a commit is an fsync of the log."""
+
+import apsw
+import pytest
+
+from nodes.runtime.database import CommitCount, open_database
+
+SCHEMA = "CREATE TABLE kept (number INTEGER) STRICT"
+
+
+class SyncCounter(apsw.VFS):
+    """A file system that counts how often a write-ahead log is synced."""
+
+    def __init__(self) -> None:
+        super().__init__("counting", "", makedefault=True)
+        self.log_syncs = 0
+
+    def xOpen(self, name, flags):
+        return _CountedFile(self, name, flags)
+
+
+class _CountedFile(apsw.VFSFile):
+    def __init__(self, counter: SyncCounter, name, flags) -> None:
+        super().__init__("unix", name, flags)
+        self._counter = counter
+        self._is_log = bool(flags[0] & apsw.SQLITE_OPEN_WAL)
+
+    def xSync(self, flags):
+        self._counter.log_syncs += self._is_log
+        return super().xSync(flags)
+
+
+@pytest.fixture
+def syncs():
+    counter = SyncCounter()
+    yield counter
+    counter.unregister()
+
+
+def test_each_commit_that_is_counted_is_one_sync_of_the_log(tmp_path, syncs):
+    connection = open_database(tmp_path / "kept.db", SCHEMA, 1)
+    commits, before = CommitCount(connection), syncs.log_syncs
+    for number in range(20):
+        with connection:
+            connection.execute("INSERT INTO kept VALUES (?)", (number,))
+    connection.execute("SELECT count(*) FROM kept").fetchall()
+    assert commits.total == 20
+    assert syncs.log_syncs - before == 20
+    connection.close()
