@@ -2,9 +2,10 @@
 
 import click
 
-from orchestrator.commands.options import folder_option
+from orchestrator.commands.options import folder_option, output_option
 from orchestrator.control import ask
 from orchestrator.folder import ClusterFolder
+from orchestrator.outcome import tell
 
 
 @click.group()
@@ -22,28 +23,47 @@ def chaos() -> None:
 
 @chaos.command()
 @click.argument("node")
+@output_option
 @folder_option
-def kill(node: str, folder: ClusterFolder) -> None:
-    """Kill NODE with signal 9; the supervisor starts it again."""
+def kill(*, node: str, output: str, folder: ClusterFolder) -> None:
+    """Kill NODE with signal 9; the supervisor starts it again.
+
+    \b
+    Examples:
+      cluster chaos kill HDFC
+    """
     ask(folder.control_socket, {"do": "kill", "node": node})
-    click.echo(f"{node} was killed; see it come back with `cluster status -w`", err=True)
+    tell(output, f"{node} was killed; see it come back with `cluster status -w`", node=node, done="killed")
 
 
 @chaos.command()
 @click.argument("node")
 @click.option("--hold", is_flag=True, help="Until it is resumed; else until it counts as hung.")
+@output_option
 @folder_option
-def pause(node: str, hold: bool, folder: ClusterFolder) -> None:
-    """Freeze NODE, as a machine does that swaps or a virtual one that is moved."""
+def pause(*, node: str, hold: bool, output: str, folder: ClusterFolder) -> None:
+    """Freeze NODE, as a machine does that swaps or a virtual one that is moved.
+
+    \b
+    Examples:
+      cluster chaos pause gateway
+      cluster chaos pause SBI --hold
+    """
     ask(folder.control_socket, {"do": "pause", "node": node, "hold": hold})
     end = f"`cluster chaos resume {node}` thaws it" if hold else "it will count as hung, be killed and come back"
-    click.echo(f"{node} is frozen; {end}", err=True)
+    tell(output, f"{node} is frozen; {end}", node=node, done="paused", is_held=hold)
 
 
 @chaos.command()
 @click.argument("node")
+@output_option
 @folder_option
-def resume(node: str, folder: ClusterFolder) -> None:
-    """Thaw NODE."""
+def resume(*, node: str, output: str, folder: ClusterFolder) -> None:
+    """Thaw NODE.
+
+    \b
+    Examples:
+      cluster chaos resume SBI
+    """
     ask(folder.control_socket, {"do": "resume", "node": node})
-    click.echo(f"{node} goes on", err=True)
+    tell(output, f"{node} goes on", node=node, done="resumed")

@@ -1,20 +1,22 @@
 """`cluster demo`: a payment survives the death of a bank, for everyone to see."""
 
+import json
 import os
 import sys
 
 import click
 
-from orchestrator.commands.options import folder_option
-from orchestrator.exit_codes import FAILED
+from orchestrator.commands.options import folder_option, output_option
+from orchestrator.exit_codes import FAILED, OK
 from orchestrator.folder import ClusterFolder
 
 _UP_WITHIN_S = 30.0
 
 
 @click.command()
+@output_option
 @folder_option
-def demo(*, folder: ClusterFolder) -> None:
+def demo(*, output: str, folder: ClusterFolder) -> None:
     """Kill a bank between its vote and the decision, and watch the payment end all the same.
 
     Starts the cluster if it is not up. Alice pays Bob from ICICI to HDFC; ICICI votes yes
@@ -37,8 +39,13 @@ def demo(*, folder: ClusterFolder) -> None:
         show_status(nodes, "table")
         sys.exit(exit_code(nodes))
     password = os.environ.get("CLUSTER_PASSWORD", "alice123")
+    is_json, failure = output == "json", ""
+    steps: list[str] = []
     try:
-        Demonstration(config, folder, password, click.echo).run()
+        Demonstration(config, folder, password, steps.append if is_json else click.echo).run()
     except DemonstrationFailed as error:
-        click.echo(f"FAILED: {error}", err=True)
-        sys.exit(FAILED)
+        failure = str(error)
+        click.echo(f"FAILED: {failure}", err=True)
+    if is_json:
+        click.echo(json.dumps({"steps": steps, "failure": failure}, ensure_ascii=False))
+    sys.exit(FAILED if failure else OK)

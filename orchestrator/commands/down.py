@@ -4,9 +4,10 @@ import shutil
 
 import click
 
-from orchestrator.commands.options import folder_option
+from orchestrator.commands.options import folder_option, output_option
 from orchestrator.folder import ClusterFolder
 from orchestrator.lock import FolderLock
+from orchestrator.outcome import tell
 from orchestrator.progress import Progress
 from orchestrator.starting import Nodes
 from orchestrator.stopping import stop_cluster
@@ -17,8 +18,9 @@ _UP_ENDS_WITHIN_S = 10.0
 @click.command()
 @click.option("--wipe", is_flag=True, help="Remove databases, certificates and logs as well, after asking.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
+@output_option
 @folder_option
-def down(*, wipe: bool, yes: bool, folder: ClusterFolder) -> None:
+def down(*, wipe: bool, yes: bool, output: str, folder: ClusterFolder) -> None:
     """Stop the gateway, then the banks, then the supervisor; takes ten seconds at the most.
 
     \b
@@ -31,9 +33,11 @@ def down(*, wipe: bool, yes: bool, folder: ClusterFolder) -> None:
     progress = Progress()
     was_up = stop_cluster(folder.control_socket, watch=lambda nodes: progress.say(_describe(nodes)))
     progress.end()
-    click.echo("The cluster is down." if was_up else "The cluster was not up.", err=True)
+    said = "The cluster is down." if was_up else "The cluster was not up."
     if wipe:
         _wipe(folder)
+        said += f"\nBooks, certificates and logs of {folder.root} are removed."
+    tell(output, said, was_up=was_up, is_wiped=wipe)
 
 
 def _describe(nodes: Nodes) -> str:
@@ -48,4 +52,3 @@ def _wipe(folder: ClusterFolder) -> None:
         for path in (folder.certs, folder.logs, folder.state):
             if path.exists():
                 shutil.rmtree(path)
-    click.echo(f"Books, certificates and logs of {folder.root} are removed.", err=True)

@@ -5,13 +5,17 @@ from pathlib import Path
 
 import click
 
+from orchestrator.commands.options import output_option
+from orchestrator.outcome import tell
+
 _CHECKOUT = Path(__file__).parent.parent.parent
 _FILES = ("cluster.yaml", "users.json")
 
 
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False), default=".")
-def init(folder: Path) -> None:
+@output_option
+def init(*, folder: Path, output: str) -> None:
     """Write a commented cluster.yaml and a users.json into FOLDER (made if it is not there).
 
     \b
@@ -25,8 +29,9 @@ def init(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name in _FILES:
         (folder / name).write_bytes(_read_template(name))
-    click.echo(f"Wrote {' and '.join(str(folder / name) for name in _FILES)}.", err=True)
-    click.echo("Change ports and users as you like, then run `cluster up` there.", err=True)
+    written = [str(folder / name) for name in _FILES]
+    said = f"Wrote {' and '.join(written)}.\nChange ports and users as you like, then run `cluster up` there."
+    tell(output, said, written=written)
 
 
 def _read_template(name: str) -> bytes:

@@ -53,7 +53,7 @@ def _narrowed(command: Callable[..., None]) -> Callable[..., None]:
 @click.option("-f", "--follow", "is_followed", is_flag=True, help="Go on with what is written from now on.")
 @click.option("-n", "count", default=50, show_default=True, type=click.IntRange(0), help="How many lines to show.")
 @_narrowed
-@click.option("-o", "output", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @folder_option
 def logs(
     *, nodes: tuple[str, ...], is_followed: bool, count: int, wanted: Filter, output: str, folder: ClusterFolder

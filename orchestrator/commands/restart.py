@@ -6,9 +6,10 @@ from contextlib import suppress
 
 import click
 
-from orchestrator.commands.options import DURATION, folder_option
+from orchestrator.commands.options import DURATION, folder_option, output_option
 from orchestrator.control import ask
 from orchestrator.folder import ClusterFolder
+from orchestrator.outcome import tell
 from orchestrator.progress import Progress
 from orchestrator.starting import Node, NotInTime, wait_for
 
@@ -17,8 +18,9 @@ from orchestrator.starting import Node, NotInTime, wait_for
 @click.argument("node", required=False)
 @click.option("--rolling", is_flag=True, help="All nodes, one after the other, each when the last one serves.")
 @click.option("--wait", "wait_s", type=DURATION, default="30s", show_default=True, help="How long for each node.")
+@output_option
 @folder_option
-def restart(*, node: str | None, rolling: bool, wait_s: float, folder: ClusterFolder) -> None:
+def restart(*, node: str | None, rolling: bool, wait_s: float, output: str, folder: ClusterFolder) -> None:
     """End NODE in order, start it again, and wait until it serves. A FATAL node is started, too.
 
     \b
@@ -32,7 +34,8 @@ def restart(*, node: str | None, rolling: bool, wait_s: float, folder: ClusterFo
     starts = {each["name"]: each["starts"] for each in nodes}
     # The banks first: the gateway is gone for everyone, a bank for its own payments alone.
     for name in [node] if node is not None else list(reversed(starts)):
-        _restart_one(folder, name, starts.get(name, 0), wait_s)
+        found = _restart_one(folder, name, starts.get(name, 0), wait_s)
+        tell(output, f"{name} was restarted (process {found['pid']})", node=name, pid=found["pid"])
     # A bank whose gateway was gone does not serve before it has met the new one.
     served = {each["name"] for each in nodes if each["is_ready"]}
     with suppress(NotInTime):
@@ -43,7 +46,7 @@ def _all_serve(nodes: list[Node], names: Set[str]) -> bool:
     return all(node["is_ready"] for node in nodes if node["name"] in names)
 
 
-def _restart_one(folder: ClusterFolder, name: str, starts: int, wait_s: float) -> None:
+def _restart_one(folder: ClusterFolder, name: str, starts: int, wait_s: float) -> Node:
     ask(folder.control_socket, {"do": "restart", "node": name})
     progress = Progress()
 
@@ -65,4 +68,4 @@ def _restart_one(folder: ClusterFolder, name: str, starts: int, wait_s: float) -
     if not found["is_ready"]:
         sys.stderr.write("".join(f"  {line}\n" for line in found["last_lines"]))
         raise click.ClickException(f"{name} is {found['state']}, not serving: {found['reason']}")
-    click.echo(f"{name} was restarted (process {found['pid']})", err=True)
+    return found

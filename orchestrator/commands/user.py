@@ -1,10 +1,13 @@
 """`cluster user`: help with users.json."""
 
+import json
 import os
 import sys
 from pathlib import Path
 
 import click
+
+from orchestrator.commands.options import output_option
 
 
 @click.group()
@@ -18,7 +21,8 @@ def user() -> None:
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="Read the password from the first line of this file.",
 )
-def hash_password(password_file: Path | None) -> None:
+@output_option
+def hash_password(*, password_file: Path | None, output: str) -> None:
     """Print the hash of a password, for "password_hash" in users.json.
 
     The password comes from --password-file, else from CLUSTER_PASSWORD, else it is
@@ -32,9 +36,10 @@ def hash_password(password_file: Path | None) -> None:
     from nodes.runtime.passwords import hash_password
 
     try:
-        click.echo(hash_password(_read_password(password_file)))
+        hashed = hash_password(_read_password(password_file))
     except ValueError as error:
         raise click.ClickException(str(error)) from error
+    click.echo(json.dumps({"password_hash": hashed}) if output == "json" else hashed)
 
 
 def _read_password(password_file: Path | None) -> str:

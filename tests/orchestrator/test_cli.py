@@ -192,3 +192,21 @@ def test_without_a_configuration_it_is_said_what_to_do(tmp_path):
     assert shown.returncode == 1
     assert "cluster init" in shown.stderr
     assert len(shown.stderr.splitlines()) == 1
+
+
+def leaves(command, words=()):
+    """Yield (words, command) for each command that does something."""
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            yield from leaves(command.get_command(context, name), (*words, name))
+    else:
+        yield " ".join(words), command
+
+
+@pytest.mark.parametrize(("words", "command"), [pytest.param(*leaf, id=leaf[0]) for leaf in leaves(cli.cluster)])
+def test_every_command_has_examples_and_speaks_json(words, command):
+    assert f"cluster {words}" in command.help.partition("Examples:")[2]
+    [output] = [option for option in command.params if "--output" in option.opts]
+    assert "-o" in output.opts
+    assert "json" in output.type.choices

@@ -143,6 +143,17 @@ def test_a_mistake_is_one_clear_error(shop: Shop, words: list[str], message: str
 def test_ps_names_every_process(shop: Shop) -> None:
     names = {line.split()[0] for line in shop.run("ps").stdout.splitlines()}
     assert names == {"NAME", "supervisor", "prober", "gateway", "HDFC"}
+    listed = json.loads(shop.run("ps", "-o", "json").stdout)["processes"]
+    assert {process["name"]: process["pid"] for process in listed}["HDFC"] == shop.nodes()["HDFC"]["pid"]
+
+
+def test_what_was_done_is_told_to_a_program_as_json(shop: Shop) -> None:
+    killed = json.loads(shop.run("chaos", "kill", "HDFC", "-o", "json").stdout)
+    assert killed == {"node": "HDFC", "done": "killed"}
+    restarted = json.loads(shop.run("restart", "HDFC", "-o", "json").stdout)
+    assert restarted == {"node": "HDFC", "pid": shop.nodes()["HDFC"]["pid"]}
+    events = [json.loads(line) for line in shop.run("events", "-n", "5", "-o", "json").stdout.splitlines()]
+    assert {"node": "HDFC", "event": "ready"}.items() <= events[-1].items()
 
 
 def test_down_ends_every_process_and_wipe_removes_what_was_made(shop: Shop) -> None:
