@@ -15,6 +15,7 @@ the nodes set, fires when the thread that spawned them ends.
 
 import asyncio
 import os
+import shutil
 import signal
 import subprocess
 from collections.abc import Callable, Sequence
@@ -26,6 +27,8 @@ import psutil
 
 OUTPUT_MAX_BYTES = 256 * 1024
 _OUTPUT_KEPT_BYTES = 64 * 1024
+_PAGE_BYTES = 4096
+_NO_SPACE = "(it could print nothing: the disk of {} is full; make room there)"
 _LAST_WORDS_BYTES = 8 * 1024
 _NEVER_INHERITED = ("CLUSTER_PASSWORD",)
 
@@ -92,8 +95,9 @@ class Process:
             return Usage(0.0, 0)
 
     def last_lines(self, count: int) -> list[str]:
-        """Return the last lines that this child printed, oldest first."""
-        return _read_tail(self._output, self._output_from)[-count:]
+        """Return the last lines that this child printed, oldest first; or that the disk is full."""
+        lines = _read_tail(self._output, self._output_from)[-count:]
+        return lines or ([_NO_SPACE.format(self._output.parent)] if _is_full(self._output.parent) else [])
 
     def _signal(self, number: signal.Signals) -> None:
         if self._pidfd >= 0:
@@ -157,6 +161,13 @@ def trim_output(path: Path) -> None:
 def open_output(path: Path) -> BinaryIO:
     """Open a file for what a process prints, readable by this user alone."""
     return os.fdopen(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600), "ab")
+
+
+def _is_full(folder: Path) -> bool:
+    try:
+        return shutil.disk_usage(folder).free < _PAGE_BYTES
+    except OSError:
+        return False
 
 
 def _read_tail(path: Path, start: int) -> list[str]:

@@ -128,7 +128,13 @@ def _wait_until_settled(folder: ClusterFolder, progress: Progress, wait_s: float
 
 
 def _is_settled(nodes: Nodes) -> bool:
-    return all(node["is_ready"] or node["state"] in ("FATAL", "STOPPED") for node in nodes)
+    """Tell whether nothing more will come by waiting: without a gateway no bank gets ready, only up."""
+    ended = {node["name"] for node in nodes if node["state"] in ("FATAL", "STOPPED")}
+    is_gateway_lost = any(node["role"] == "gateway" and node["name"] in ended for node in nodes)
+    return all(
+        node["is_ready"] or node["name"] in ended or (is_gateway_lost and node["state"] == "RUNNING")
+        for node in nodes
+    )
 
 
 def _describe(nodes: Nodes) -> str:

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -174,3 +175,14 @@ def test_output_is_readable_by_its_owner_alone(lifeline: Lifeline, output: Path)
 
     asyncio.run(run())
     assert output.stat().st_mode & 0o777 == 0o600
+
+
+async def test_a_child_that_could_print_nothing_on_a_full_disk_is_explained(
+    lifeline: Lifeline, output: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process = spawn(python("raise SystemExit(1)"), output=output, lifeline_fd=lifeline.read_fd)
+    assert await end_of(process) == 1
+    assert process.last_lines(10) == []
+    monkeypatch.setattr("orchestrator.processes.shutil.disk_usage", lambda _: SimpleNamespace(free=0))
+    [line] = process.last_lines(10)
+    assert f"the disk of {output.parent} is full" in line
