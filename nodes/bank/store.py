@@ -3,12 +3,13 @@
     account   the sums of each account, kept so that they need not be folded
     hold      what is promised to transactions in doubt; a row lives from vote to decision
     journal   how each transaction ended, in order, never changed: the truth the rest folds from
+    link, heard   the chain of hashes over the journal (`nodes.runtime.chain_table`)
 
 The database states the rules a second time: a customer's available balance below
 zero, or a change to the journal, is refused by SQL whatever the code above thinks.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -16,10 +17,13 @@ import apsw
 
 from nodes.core.ledger import Account, Changes, Entry, Hold, paid_in_account
 from nodes.core.messages import Outcome, PaymentKey, Reason
-from nodes.runtime.database import CommitCount, DatabaseUnusable, open_database, select_in
+from nodes.runtime.chain_table import CHAIN_SCHEMA, ChainTable
+from nodes.runtime.database import BooksAltered, CommitCount, DatabaseUnusable, open_database, select_in
 
-SCHEMA_VERSION = 1
-SCHEMA = """
+SCHEMA_VERSION = 2
+SCHEMA = (
+    CHAIN_SCHEMA
+    + """
 CREATE TABLE bank (
     name TEXT NOT NULL
 ) STRICT;
@@ -62,8 +66,12 @@ BEGIN SELECT RAISE(ABORT, 'the journal is written once'); END;
 CREATE TRIGGER journal_is_append_only_2 BEFORE DELETE ON journal
 BEGIN SELECT RAISE(ABORT, 'the journal is written once'); END;
 """
+)
 
 _ENTRY = "payment_id, payer, epoch, outcome, reason, debit_account, credit_account, amount_minor, currency, at_us"
+
+_FOLDED_AT_START = 500_000
+"""A journal of up to so many entries is folded whole when the bank starts: at most a quarter of a second."""
 
 _BY_PAYMENT_IDS = "SELECT * FROM journal WHERE payment_id IN"
 
@@ -84,6 +92,8 @@ class BankStore:
         self._connection = connection
         self._execute = connection.execute
         self._commits = CommitCount(connection)
+        name = connection.execute("SELECT name FROM bank").fetchone()
+        self.chain = ChainTable(connection, name[0] if name else "", table="journal", columns=_ENTRY)
 
     @property
     def commits(self) -> int:
@@ -94,7 +104,8 @@ class BankStore:
     def open(cls, path: Path, bank: str) -> Self:
         """Open the books of ``bank``, made if they are not there.
 
-        Raises `nodes.runtime.database.DatabaseUnusable`, also if the file keeps another bank's books.
+        Raises `nodes.runtime.database.DatabaseUnusable`, also if the file keeps another bank's books,
+        or books that were changed by others than this program, as far as `find_alterations` shows it.
         """
         connection = open_database(path, SCHEMA, SCHEMA_VERSION)
         kept = connection.execute("SELECT name FROM bank").fetchone()
@@ -105,7 +116,12 @@ class BankStore:
             raise DatabaseUnusable(
                 f"{path} keeps the books of {kept[0]}, not of {bank}: name the right --database"
             )
-        return cls(connection)
+        store = cls(connection)
+        altered = store.find_alterations()
+        if altered:
+            store.close()
+            raise BooksAltered(path, altered)
+        return store
 
     def close(self) -> None:
         """Close the file and give up its lock."""
@@ -113,7 +129,7 @@ class BankStore:
 
     # -- written ----------------------------------------------------------------
 
-    def write(self, changes: Changes) -> None:
+    def write(self, changes: Changes, now_us: int) -> None:
         """Make a turn durable, in one transaction. An error here must end the process."""
         many = self._connection.executemany
         self._execute("BEGIN IMMEDIATE")
@@ -122,7 +138,7 @@ class BankStore:
         if changes.holds:
             many("INSERT INTO hold VALUES (?, ?, ?, ?, ?, ?, ?, ?)", changes.holds)
         if changes.entries:
-            many("INSERT INTO journal VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", changes.entries)
+            self._add_entries(changes.entries, now_us)
         if changes.accounts:
             many(
                 "INSERT INTO account (posted, held, incoming, currency, name) VALUES (?, ?, ?, ?, ?)"
@@ -139,6 +155,7 @@ class BankStore:
         """
         paid_in = paid_in_account(currency)
         opened = 0
+        entries: list[tuple[Any, ...]] = []
         self._execute("BEGIN IMMEDIATE")
         for user, amount_minor in opening_minor.items():
             if self.find_account(user) is not None:
@@ -147,12 +164,16 @@ class BankStore:
             self._add_to_account(user, currency, amount_minor)
             if amount_minor:
                 self._add_to_account(paid_in, currency, -amount_minor)
-                self._execute(
-                    "INSERT INTO journal VALUES (NULL, NULL, ?, 0, ?, 0, ?, ?, ?, ?, ?)",
-                    (user, Outcome.COMMITTED, paid_in, user, amount_minor, currency, now_us),
-                )
+                committed = Outcome.COMMITTED, Reason.NONE
+                entries.append((None, user, 0, *committed, paid_in, user, amount_minor, currency, now_us))
+        if entries:
+            self._add_entries(entries, now_us)
         self._execute("COMMIT")
         return opened
+
+    def _add_entries(self, entries: Sequence[tuple[Any, ...]], now_us: int) -> None:
+        self._connection.executemany("INSERT INTO journal VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", entries)
+        self.chain.append(entries, now_us)
 
     def _add_to_account(self, name: str, currency: str, amount_minor: int) -> None:
         self._execute(
@@ -214,24 +235,47 @@ class BankStore:
             sums[currency] = CurrencySums(customers, paid_in, all_held, due_to)
         return sums
 
+    def find_alterations(self) -> list[str]:
+        """Say what others than this program have changed, as far as it can be seen in a short time.
+
+        Looked at are all accounts and holds, and the newest of the journal with its chain; all
+        of the journal while it is no longer than `_FOLDED_AT_START` entries.
+        """
+        is_short = self.chain.head.last_sequence <= _FOLDED_AT_START
+        return self.chain.find_breaks() + self._compare_accounts(self._fold_journal() if is_short else None)
+
     def find_faults(self) -> list[str]:
         """Fold the journal and compare: one line for each account that differs. Reads everything."""
-        folded: dict[str, int] = {}
-        moves = "SELECT debit_account, credit_account, amount_minor FROM journal WHERE outcome = 2"
-        for debit, credit, amount_minor in self._execute(moves):
-            folded[debit] = folded.get(debit, 0) - amount_minor
-            folded[credit] = folded.get(credit, 0) + amount_minor
+        return self._compare_accounts(self._fold_journal())
+
+    def _compare_accounts(self, folded: dict[str, int] | None) -> list[str]:
+        """Compare all accounts with the holds, with each other, and with what the journal folds to."""
         promised = self._fold_holds()
+        sums: dict[str, int] = {}
         faults = []
-        for name, posted, held, incoming in self._execute("SELECT name, posted, held, incoming FROM account"):
-            wanted = (folded.pop(name, 0), *promised.pop(name, (0, 0)))
-            if (posted, held, incoming) != wanted:
+        for name, currency, *found in self._execute("SELECT * FROM account"):
+            sums[currency] = sums.get(currency, 0) + found[0]
+            posted = found[0] if folded is None else folded.pop(name, 0)
+            wanted = [posted, *promised.pop(name, (0, 0))]
+            if found != wanted:
                 faults.append(
-                    f"account {name} has posted, held, incoming {posted}, {held}, {incoming};"
+                    f"account {name} has posted, held, incoming {found[0]}, {found[1]}, {found[2]};"
                     f" journal and holds give {wanted[0]}, {wanted[1]}, {wanted[2]}"
                 )
-        faults += [f"account {name} is gone; journal or holds name it" for name in {*folded, *promised}]
+        faults += [f"account {name} is gone; journal or holds name it" for name in {*(folded or ()), *promised}]
+        faults += [
+            f"the accounts in {currency} sum to {posted}, not to 0" for currency, posted in sums.items() if posted
+        ]
         return faults
+
+    def _fold_journal(self) -> dict[str, int]:
+        """Return what each account's entries sum to."""
+        folded: dict[str, int] = {}
+        for side, sign in (("debit_account", -1), ("credit_account", 1)):
+            query = f"SELECT {side}, sum(amount_minor) FROM journal WHERE outcome = 2 GROUP BY {side}"  # noqa: S608 - our own text
+            for name, amount_minor in self._execute(query):
+                folded[name] = folded.get(name, 0) + sign * amount_minor
+        return folded
 
     def _fold_holds(self) -> dict[str, tuple[int, int]]:
         promised: dict[str, tuple[int, int]] = {}

@@ -49,7 +49,7 @@ def take_turn(participant: Participant, store: BankStore, events: list[Event], n
     said = [_answer(participant, event) for event in events]
     changes = participant.ledger.take_changes()
     if any(changes):
-        store.write(changes)
+        store.write(changes, now_us)
     return said
 
 

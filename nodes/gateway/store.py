@@ -7,6 +7,7 @@ tally          how many of each outcome, so that nobody counts rows
 bank           where each bank that has registered listens
 revoked_token  logins that were ended before they expired
 contradiction  records of gateway and banks that cannot both be true
+link, heard    the chain of hashes over the decisions (`nodes.runtime.chain_table`)
 """
 
 from collections.abc import Collection, Iterable, Iterator
@@ -16,10 +17,13 @@ from typing import Any, Self
 import apsw
 
 from nodes.core.messages import Contradiction, Decision, Outcome, Payment, PaymentKey, Reason
-from nodes.runtime.database import CommitCount, open_database, select_in
+from nodes.runtime.chain_table import CHAIN_SCHEMA, ChainTable
+from nodes.runtime.database import BooksAltered, CommitCount, open_database, select_in
 
-SCHEMA_VERSION = 1
-SCHEMA = """
+SCHEMA_VERSION = 2
+SCHEMA = (
+    CHAIN_SCHEMA
+    + """
 CREATE TABLE epoch (
     number INTEGER NOT NULL
 ) STRICT;
@@ -70,6 +74,7 @@ CREATE TABLE contradiction (
     at_us INTEGER NOT NULL
 ) STRICT;
 """
+)
 
 _BY_PAYMENT_IDS = "SELECT * FROM decision WHERE payment_id IN"
 _PAID = "SELECT * FROM decision WHERE payer = ? AND sequence < ? ORDER BY sequence DESC LIMIT ?"
@@ -85,6 +90,7 @@ class GatewayStore:
         self._connection = connection
         self._execute = connection.execute
         self._commits = CommitCount(connection)
+        self.chain = ChainTable(connection, "gateway", table="decision", columns="*")
 
     @property
     def commits(self) -> int:
@@ -93,8 +99,16 @@ class GatewayStore:
 
     @classmethod
     def open(cls, path: Path) -> Self:
-        """Open the file, made if it is not there; raises `nodes.runtime.database.DatabaseUnusable`."""
-        return cls(open_database(path, SCHEMA, SCHEMA_VERSION))
+        """Open the file, made if it is not there; raises `nodes.runtime.database.DatabaseUnusable`.
+
+        What was changed by others than this program is refused, as far as a quick look shows it.
+        """
+        store = cls(open_database(path, SCHEMA, SCHEMA_VERSION))
+        altered = store.find_alterations()
+        if altered:
+            store.close()
+            raise BooksAltered(path, altered)
+        return store
 
     def close(self) -> None:
         """Close the file and give up its lock."""
@@ -114,10 +128,9 @@ class GatewayStore:
         self._execute("BEGIN IMMEDIATE")
         if decisions:
             committed = sum(decision.outcome is Outcome.COMMITTED for decision in decisions)
-            many(
-                "INSERT INTO decision VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                [(sequence, epoch, *payment, *rest) for sequence, epoch, payment, *rest in decisions],
-            )
+            rows = [(sequence, epoch, *payment, *rest) for sequence, epoch, payment, *rest in decisions]
+            many("INSERT INTO decision VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+            self.chain.append(rows, now_us)
             self._execute(
                 "UPDATE tally SET committed = committed + ?, declined = declined + ?",
                 (committed, len(decisions) - committed),
@@ -145,6 +158,17 @@ class GatewayStore:
     def last_sequence(self) -> int:
         """Return the sequence of the newest decision, 0 if there is none."""
         return self._number("SELECT coalesce(max(sequence), 0) FROM decision")
+
+    def find_alterations(self) -> list[str]:
+        """Say what others than this program have changed, as far as a quick look at the newest shows it."""
+        altered = self.chain.find_breaks()
+        decided = sum(self.tally())
+        if decided != self.last_sequence():
+            altered.append(f"{decided} decisions were counted, the newest has the number {self.last_sequence()}")
+        epoch = self._number("SELECT coalesce((SELECT epoch FROM decision ORDER BY sequence DESC LIMIT 1), 0)")
+        if epoch > self._number("SELECT number FROM epoch"):
+            altered.append(f"the newest decision is of epoch {epoch}, which has not begun")
+        return altered
 
     def tally(self) -> tuple[int, int]:
         """Return how many payments are (committed, declined)."""

@@ -28,6 +28,17 @@ class DatabaseUnusable(Exception):
     """The file cannot be used; the message says which, why and what to do."""
 
 
+class BooksAltered(DatabaseUnusable):
+    """Somebody other than its program has changed the file: nothing in it can be served as true."""
+
+    def __init__(self, path: Path, altered: Sequence[str]) -> None:
+        more = f" (and {len(altered) - 1} more; `cluster audit --files` tells all)" if len(altered) > 1 else ""
+        super().__init__(
+            f"{path} was changed by others than its node, which refuses to serve it: {altered[0]}{more};"
+            " restore it from a copy that is whole"
+        )
+
+
 def open_database(path: Path, schema: str, version: int) -> apsw.Connection:
     """Open (and the first time make) the database at ``path``, ready to commit durably.
 

@@ -3,10 +3,12 @@
 import apsw
 import pytest
 
+from nodes.bank import store as bank_store
 from nodes.bank.store import BankStore
 from nodes.core.ledger import Account, Changes, Entry, Hold
 from nodes.core.messages import Outcome, Reason
-from nodes.runtime.database import DatabaseUnusable
+from nodes.runtime.database import BooksAltered, DatabaseUnusable
+from tests.altered_books import alter
 
 ID = bytes(range(16))
 HOLD = Hold(ID, "alice", 3, "alice", "@ICICI/INR", 400, "INR", 7)
@@ -28,7 +30,7 @@ def store(path):
 
 
 def write(store, *, accounts=(), holds=(), released=(), entries=()):
-    store.write(Changes(list(accounts), list(holds), list(released), list(entries)))
+    store.write(Changes(list(accounts), list(holds), list(released), list(entries)), now_us=7)
 
 
 def reopened(store, path):
@@ -103,8 +105,9 @@ def test_a_file_that_is_no_database_is_named(path):
 
 def test_books_edited_by_hand_are_found(store):
     store._execute("UPDATE account SET posted = posted + 5 WHERE name = 'bob'")
-    [fault] = store.find_faults()
-    assert fault.startswith("account bob has posted, held, incoming 5, 0, 0")
+    account, books = store.find_faults()
+    assert account.startswith("account bob has posted, held, incoming 5, 0, 0")
+    assert books == "the accounts in INR sum to 5, not to 0"
 
 
 def test_a_hold_that_lost_its_account_is_found(store):
@@ -112,3 +115,62 @@ def test_a_hold_that_lost_its_account_is_found(store):
     faults = store.find_faults()
     assert any(fault.startswith("account alice has") for fault in faults)
     assert "account @ICICI/INR is gone; journal or holds name it" in faults
+
+
+NOT_AT_START = ""
+ALTERATIONS = [
+    ("a balance", "UPDATE account SET posted = posted + 5 WHERE name = 'bob'", "account bob has posted", "accounts in INR sum to 5"),
+    ("balances, in secret", "UPDATE account SET posted = posted + iif(name = 'bob', 5, -5) WHERE name IN ('alice', 'bob')", "account alice has", NOT_AT_START),
+    ("a hold is planted", "INSERT INTO hold VALUES (zeroblob(16), 'bob', 3, 'bob', '@ICICI/INR', 5, 'INR', 7)", "account @ICICI/INR has", "account @ICICI/INR has"),
+    ("held money is let go", "UPDATE account SET held = 0, incoming = 0", "account @ICICI/INR has", "account @ICICI/INR has"),
+    ("an entry is altered", "UPDATE journal SET amount_minor = 500 WHERE sequence = 3", "records 3 to 3 are not", "records 3 to 3 are not"),
+    ("an entry is gone", "DELETE FROM journal WHERE sequence = 3", "records 3 to 3: 0 are there", "records 3 to 3: 0 are there"),
+    ("an entry is planted", "INSERT INTO journal VALUES (9, zeroblob(16), 'bob', 3, 3, 0, '', '', 0, '', 7)", "records 4 to 9 were never", "records 4 to 9 were never"),
+    ("a link is gone", "DELETE FROM link WHERE number = 1", "links 1 to 1 of the chain are gone", "links 1 to 1 of the chain are gone"),
+    ("the end is cut off", "DELETE FROM journal WHERE sequence = 3; DELETE FROM link WHERE number = 2", "account @HDFC/INR has", NOT_AT_START),
+]  # fmt: skip
+"""What is done to a file, and what is said of it at the start: with a journal that is folded then, and with a longer one.
+
+The journal is two openings in one link, then a payment in a link of its own; another payment is held.
+"""
+
+
+@pytest.fixture
+def kept_path(tmp_path):
+    path = tmp_path / "ICICI.db"
+    store = BankStore.open(path, "ICICI")
+    store.open_accounts({"alice": 1000, "bob": 50}, "INR", now_us=1)
+    accounts = [
+        Account("alice", "INR", 600, 100),
+        Account("@HDFC/INR", "INR", 400),
+        Account("@ICICI/INR", "INR", 0, 0, 100),
+    ]
+    paid = PAID._replace(credit_account="@HDFC/INR")
+    write(store, accounts=accounts, entries=[paid], holds=[HOLD._replace(amount_minor=100, payment_id=b"h" * 16)])
+    store.close()
+    BankStore.open(path, "ICICI").close()
+    return path
+
+
+@pytest.mark.parametrize("is_long", [False, True], ids=["short journal", "long journal"])
+@pytest.mark.parametrize("case", ALTERATIONS, ids=lambda case: case[0])
+def test_a_file_altered_by_hand_is_not_opened(kept_path, monkeypatch, case, is_long):
+    _, statement, found, found_when_long = case
+    found = found_when_long if is_long else found
+    monkeypatch.setattr(bank_store, "_FOLDED_AT_START", 0 if is_long else 100)
+    alter(kept_path, statement)
+    if found == NOT_AT_START:
+        BankStore.open(kept_path, "ICICI").close()
+        return
+    with pytest.raises(BooksAltered, match="which refuses to serve it") as refused:
+        BankStore.open(kept_path, "ICICI")
+    assert found in str(refused.value)
+
+
+def test_books_of_an_older_release_are_refused_by_their_version(store, path):
+    store._execute("PRAGMA user_version = 1")
+    store.close()
+    with pytest.raises(
+        DatabaseUnusable, match="has schema version 1, this program needs 2; use the matching release"
+    ):
+        BankStore.open(path, "HDFC")

@@ -5,6 +5,8 @@ import pytest
 
 from nodes.core.messages import Contradiction, Decision, Outcome, Payment, Reason
 from nodes.gateway.store import _PAID, _RECEIVED, GatewayStore
+from nodes.runtime.database import BooksAltered
+from tests.altered_books import alter
 
 
 @pytest.fixture
@@ -31,6 +33,7 @@ def test_each_start_has_an_epoch_of_its_own(tmp_path):
 
 def test_decisions_survive_a_restart(store, tmp_path):
     decisions = [decision(1), decision(2, Outcome.DECLINED)]
+    store.begin_epoch()
     store.write(decisions, [], 0)
     store.close()
     again = GatewayStore.open(tmp_path / "gateway.db")
@@ -105,3 +108,37 @@ def test_a_bank_is_remembered_where_it_said_last(store):
     store.save_bank("HDFC", "localhost:1")
     store.save_bank("HDFC", "localhost:2")
     assert store.banks() == {"HDFC": "localhost:2"}
+
+
+ALTERATIONS = [
+    (
+        "a decision",
+        "UPDATE decision SET outcome = 2 WHERE sequence = 2",
+        "records 1 to 2 are not what was written",
+    ),
+    (
+        "a decision is gone",
+        "DELETE FROM decision WHERE sequence = 3",
+        "records 3 to 3: 0 are there, 1 were written",
+    ),
+    (
+        "the end is cut off",
+        "DELETE FROM decision WHERE sequence = 3; DELETE FROM link WHERE number = 2",
+        "3 decisions were counted, the newest has the number 2",
+    ),
+    ("a count", "UPDATE tally SET declined = 0", "2 decisions were counted, the newest has the number 3"),
+    ("the epoch", "UPDATE epoch SET number = 0", "the newest decision is of epoch 1, which has not begun"),
+]
+
+
+@pytest.mark.parametrize(("statement", "found"), [a[1:] for a in ALTERATIONS], ids=[a[0] for a in ALTERATIONS])
+def test_a_file_altered_by_hand_is_not_opened(store, tmp_path, statement, found):
+    store.begin_epoch()
+    store.write([decision(1), decision(2, Outcome.DECLINED)], [], 0)
+    store.write([decision(3)], [], 0)
+    store.close()
+    GatewayStore.open(tmp_path / "gateway.db").close()
+    alter(tmp_path / "gateway.db", statement)
+    with pytest.raises(BooksAltered) as refused:
+        GatewayStore.open(tmp_path / "gateway.db")
+    assert found in str(refused.value)

@@ -23,6 +23,9 @@ def check_safety(world: World) -> None:
     banks = {name: BankStore(disk) for name, disk in world.bank_disks.items()}
     decisions = {decision.payment.key: decision for decision in gateway.decisions_since(0)}
     committed = {(*key, decision.epoch) for key, decision in decisions.items() if decision.is_committed}
+    for name, store in (("gateway", gateway), *banks.items()):
+        altered = store.find_alterations() + store.chain.find_breaks(whole=True)
+        _demand(not altered, f"the records of {name} are chained as they were written", altered)
     _demand(not world.contradictions, "no two records contradict each other", world.contradictions)
     _demand(not world.broken_votes, "no bank votes yes on what it knows is aborted", world.broken_votes)
     for told in world.told.values():

@@ -1,0 +1,126 @@
+"""The chain of hashes (`nodes.core.chain`) in a node's database, extended in the transaction of each turn.
+
+link    one row for each turn that added records: the hash over all up to it
+heard   what other nodes said were their heads, each with the link that covers it
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import apsw
+
+from nodes.core.chain import Head, Heard, Record, begin_chain, extend_chain, find_breaks
+
+CHAIN_SCHEMA = """
+CREATE TABLE link (
+    number INTEGER PRIMARY KEY,
+    last_sequence INTEGER NOT NULL,
+    hash BLOB NOT NULL CHECK (length(hash) = 32)
+) STRICT;
+CREATE TABLE heard (
+    node TEXT NOT NULL,
+    link INTEGER NOT NULL,
+    number INTEGER NOT NULL,
+    hash BLOB NOT NULL CHECK (length(hash) = 32),
+    PRIMARY KEY (node, link)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX heard_by_link ON heard (link);
+CREATE TRIGGER link_is_written_once_1 BEFORE UPDATE ON link
+BEGIN SELECT RAISE(ABORT, 'a link is written once'); END;
+CREATE TRIGGER link_is_written_once_2 BEFORE DELETE ON link
+BEGIN SELECT RAISE(ABORT, 'a link is written once'); END;
+CREATE TRIGGER heard_is_written_once_1 BEFORE UPDATE ON heard
+BEGIN SELECT RAISE(ABORT, 'what was heard is written once'); END;
+CREATE TRIGGER heard_is_written_once_2 BEFORE DELETE ON heard
+BEGIN SELECT RAISE(ABORT, 'what was heard is written once'); END;
+"""
+
+_HEARD_EVERY_US = 5_000_000
+"""How often a node's head is put on record at most: a row each time."""
+_TAIL_RECORDS = 20_000
+_TAIL_LINKS = 2_000
+"""What is looked at when a node starts: some 50 ms of work. The audit looks at everything."""
+
+
+class ChainTable:
+    """The chain of one node. ``records`` names the table of what is chained and its columns, in order."""
+
+    def __init__(self, connection: apsw.Connection, node: str, *, table: str, columns: str) -> None:
+        self._execute = connection.execute
+        self._table = table
+        self._range = f"SELECT {columns} FROM {table} WHERE sequence > ? AND sequence <= ? ORDER BY sequence"  # noqa: S608 - our own text
+        self._node = node
+        self._told: dict[str, Heard] = {}
+        self._noted_at_us: dict[str, int] = {}
+        self.head = self.head_at(None) or begin_chain(node)
+
+    # -- written ----------------------------------------------------------------
+
+    def hear(self, node: str, head: Head) -> None:
+        """Take what another node says of its chain, to be put on record with some later turn."""
+        self._told[node] = Heard(node, head.number, head.hash)
+
+    def append(self, records: Sequence[Record], now_us: int) -> None:
+        """Add the link of a turn; within its transaction, after its records."""
+        heard = self._take_due(now_us)
+        head = self.head = extend_chain(self.head, records, heard)
+        self._execute("INSERT INTO link VALUES (?, ?, ?)", head)
+        for node, number, hash_ in heard:
+            self._execute("INSERT INTO heard VALUES (?, ?, ?, ?)", (node, head.number, number, hash_))
+
+    def _take_due(self, now_us: int) -> list[Heard]:
+        """Return what was heard and is to be put on record now, by node."""
+        if not self._told:
+            return []
+        due = sorted(node for node in self._told if self._is_due(node, now_us))
+        for node in due:
+            self._noted_at_us[node] = now_us
+        return [self._told.pop(node) for node in due]
+
+    def _is_due(self, node: str, now_us: int) -> bool:
+        noted_at_us = self._noted_at_us.get(node)
+        return noted_at_us is None or not 0 <= now_us - noted_at_us < _HEARD_EVERY_US
+
+    # -- read -------------------------------------------------------------------
+
+    def head_at(self, number: int | None) -> Head | None:
+        """Return a link, None for the newest; None if there is no such link."""
+        if number == 0:
+            return begin_chain(self._node)
+        which = "ORDER BY number DESC LIMIT 1" if number is None else "WHERE number = ?"
+        bindings = () if number is None else (number,)
+        row: Any = self._execute(f"SELECT * FROM link {which}", bindings).fetchone()  # noqa: S608 - our own text
+        return Head(*row) if row else None
+
+    def last_heard(self) -> list[Heard]:
+        """Return the newest head on record of each node that told one."""
+        rows: Any = self._execute("SELECT node, number, hash, max(link) FROM heard GROUP BY node ORDER BY node")
+        return [Heard(*row[:3]) for row in rows]
+
+    def find_breaks(self, *, whole: bool = False) -> list[str]:
+        """Make the hashes anew and return what does not fit: of the newest links, or of all."""
+        start = begin_chain(self._node) if whole else self._tail_start()
+        links = (Head(*row) for row in self._links_after(start.number))
+        breaks = list(find_breaks(start, links, self._read, self._heard_with))
+        newest: Any = self._execute(f"SELECT coalesce(max(sequence), 0) FROM {self._table}").get  # noqa: S608
+        if newest > self.head.last_sequence:
+            breaks.append(f"records {self.head.last_sequence + 1} to {newest} were never chained")
+        return breaks
+
+    def _tail_start(self) -> Head:
+        """Return the link before those that are looked at when a node starts."""
+        row: Any = self._execute(
+            "SELECT * FROM link WHERE last_sequence <= ? OR number <= ? ORDER BY number DESC LIMIT 1",
+            (self.head.last_sequence - _TAIL_RECORDS, self.head.number - _TAIL_LINKS),
+        ).fetchone()
+        return Head(*row) if row else begin_chain(self._node)
+
+    def _links_after(self, number: int) -> Any:
+        return self._execute("SELECT * FROM link WHERE number > ? ORDER BY number", (number,))
+
+    def _read(self, after: int, until: int) -> list[Record]:
+        return self._execute(self._range, (after, until)).fetchall()
+
+    def _heard_with(self, number: int) -> list[Heard]:
+        rows: Any = self._execute("SELECT node, number, hash FROM heard WHERE link = ? ORDER BY node", (number,))
+        return [Heard(*row) for row in rows]

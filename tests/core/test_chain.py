@@ -1,0 +1,101 @@
+"""The chain of hashes: whatever is done to a record that was chained, it shows."""
+
+import pytest
+
+from nodes.core.chain import Head, Heard, Unchainable, begin_chain, extend_chain, find_breaks
+
+START = begin_chain("HDFC")
+RECORDS = [(bytes([n]) * 16, f"user{n}", n, "INR") for n in range(1, 8)]
+SIZES = (1, 3, 1, 2)
+HEARD = {3: [Heard("gateway", 9, b"h" * 32)]}
+
+
+def chain(records=RECORDS):
+    links, head = [], START
+    for size in SIZES:
+        records_of_turn = records[head.last_sequence : head.last_sequence + size]
+        head = extend_chain(head, records_of_turn, HEARD.get(head.number + 1, ()))
+        links.append(head)
+    return links
+
+
+def breaks(records=RECORDS, links=None, heard=HEARD, start=START):
+    return list(
+        find_breaks(
+            start,
+            links if links is not None else chain(),
+            lambda after, until: records[after:until],
+            lambda number: heard.get(number, ()),
+        )
+    )
+
+
+def test_what_was_not_touched_is_whole():
+    assert breaks() == []
+
+
+def test_the_end_of_a_chain_is_checked_without_its_beginning():
+    links = chain()
+    assert breaks(start=links[1], links=links[2:]) == []
+
+
+@pytest.mark.parametrize("column", range(4))
+@pytest.mark.parametrize("row", range(7))
+def test_every_field_of_every_record_counts(row, column):
+    changed = [list(record) for record in RECORDS]
+    field = changed[row][column]
+    changed[row][column] = field + 1 if isinstance(field, int) else field[1:] + field[:1] + field[:0]
+    if changed[row][column] == field:
+        changed[row][column] = type(field)(reversed(b"\0" * 15 + b"\1"))
+    [found] = breaks([tuple(record) for record in changed])
+    assert "are not what was written" in found
+
+
+ALTERED = [
+    ("two records change places", [RECORDS[0], RECORDS[2], RECORDS[1], *RECORDS[3:]], "records 2 to 4 are not"),
+    ("a record is gone from the end", RECORDS[:-1], "records 6 to 7: 1 are there, 2 were written"),
+    ("a record is gone from the middle", [*RECORDS[:3], *RECORDS[4:]], "records 2 to 4 are not"),
+    ("text moves to the next field", [(*RECORDS[0][:1], "user1\n", *RECORDS[0][2:]), *RECORDS[1:]], "records 1"),
+    ("an id is emptied", [(None, *RECORDS[0][1:]), *RECORDS[1:]], "records 1 to 1 are not"),
+    ("an id is cut", [(b"x", *RECORDS[0][1:]), *RECORDS[1:]], "records 1 to 1 are not"),
+    ("a number becomes a text", [(*RECORDS[0][:2], "1", "INR"), *RECORDS[1:]], "records 1 to 1 are not"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("records", "found"), [case[1:] for case in ALTERED], ids=[case[0] for case in ALTERED])
+def test_what_is_done_to_records_shows(records, found):
+    assert breaks(records)[0].startswith(found)
+
+
+def test_bytes_do_not_wander_between_ids():
+    first, second = RECORDS[:2]
+    moved = [(first[0][:-1], *first[1:]), (first[0][-1:] + second[0], *second[1:])]
+    with pytest.raises(Unchainable):
+        extend_chain(START, moved)
+
+
+def test_a_link_that_is_gone_is_named():
+    links = chain()
+    assert breaks(links=[links[0], *links[2:]])[0] == "links 2 to 2 of the chain are gone"
+
+
+def test_a_link_made_anew_without_those_after_it_shows():
+    links = chain()
+    links[1] = Head(2, 4, b"x" * 32)
+    assert [found.partition(" (")[0] for found in breaks(links=links)] == [
+        "records 2 to 4 are not what was written",
+        "records 5 to 5 are not what was written",
+    ]
+
+
+def test_what_was_heard_is_part_of_the_link():
+    assert breaks(heard={}) == ["records 5 to 5 are not what was written (link 3)"]
+
+
+def test_each_node_has_a_chain_of_its_own():
+    assert extend_chain(begin_chain("SBI"), RECORDS) != extend_chain(START, RECORDS)
+
+
+def test_a_changed_record_changes_every_later_head():
+    changed = [(*RECORDS[0][:2], 99, "INR"), *RECORDS[1:]]
+    assert not {link.hash for link in chain()} & {link.hash for link in chain(changed)}
