@@ -177,9 +177,10 @@ class Client(_Line):
             answer.payment_id, _outcome_name(answer.outcome), _reason_name(answer.reason), answer.replayed
         )
 
-    def payment(self, payment_id: str) -> PaymentView:
-        """Look at one payment."""
-        return _read_payment(self._ask(self._stub.GetPayment, pb.GetPaymentRequest(payment_id=payment_id)).payment)
+    def payment(self, payment_id: str, user: str = "") -> PaymentView:
+        """Look at one payment; an auditor names the user."""
+        request = pb.GetPaymentRequest(payment_id=payment_id, user=user)
+        return _read_payment(self._ask(self._stub.GetPayment, request).payment)
 
     def payments(self, page_size: int = 20, page_token: str = "", user: str = "") -> Page:
         """Look at a page of payments, newest first; an auditor names the user."""

@@ -17,6 +17,7 @@ history [-n COUNT]                           your payments, newest first
 payment ID                                   one payment
 outbox ls | send | cancel ID                 payments that wait to be sent
 watch [--for 10s]                            show payments as they come
+balance, history, payment ... of USER        the same of another user, for an auditor
 menu                                         the numbered menu: type a number instead
 logout, help, quit"""
 
@@ -46,9 +47,10 @@ class LogOut:
 
 @dataclass(frozen=True, slots=True)
 class ShowBalance:
-    """Show what the user has; empty: at every bank."""
+    """Show what a user has; empty: at every bank, the user's own."""
 
     bank: str
+    user: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,16 +65,18 @@ class Pay:
 
 @dataclass(frozen=True, slots=True)
 class ShowHistory:
-    """Show the newest payments."""
+    """Show the newest payments; of the user's own if nobody is named."""
 
     count: int
+    user: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class ShowPayment:
-    """Show one payment."""
+    """Show one payment; of the user's own if nobody is named."""
 
     payment_id: str
+    user: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,11 +178,19 @@ def _read_login(words: list[str]) -> LogIn:
     return LogIn(words[0] if words else "")
 
 
+def _split_subject(words: list[str]) -> tuple[list[str], str]:
+    """Take ``of USER`` off the end of a command; the user is empty if nobody is named."""
+    if len(words) >= 2 and words[-2].lower() == "of":
+        return words[:-2], read_user(words[-1])
+    return words, ""
+
+
 def _read_balance(words: list[str]) -> ShowBalance:
+    words, user = _split_subject(words)
     bank = words[0].upper() if words else ""
     if len(words) > 1 or (bank and not is_bank_name(bank)):
         raise Mistake("write: balance, or balance HDFC")
-    return ShowBalance(bank)
+    return ShowBalance(bank, user)
 
 
 def read_account(text: str) -> str:
@@ -223,18 +235,20 @@ def _read_pay(words: list[str]) -> Pay:
 
 
 def _read_history(words: list[str]) -> ShowHistory:
+    words, user = _split_subject(words)
     if not words:
-        return ShowHistory(HISTORY_COUNT)
+        return ShowHistory(HISTORY_COUNT, user)
     count = _read_number(words[1]) if len(words) == 2 and words[0] == "-n" else 0
     if not 1 <= count <= _HISTORY_MAX:
         raise Mistake(f"write: history, or history -n 50 (at most {_HISTORY_MAX})")
-    return ShowHistory(count)
+    return ShowHistory(count, user)
 
 
 def _read_payment(words: list[str]) -> ShowPayment:
+    words, user = _split_subject(words)
     if len(words) != 1:
         raise Mistake("write: payment 01890a5d-ac96-774b-bcce-b302099a8057")
-    return ShowPayment(words[0].lower())
+    return ShowPayment(words[0].lower(), user)
 
 
 def _read_outbox(words: list[str]) -> Command:

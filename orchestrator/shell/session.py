@@ -159,14 +159,15 @@ class ShellSession:
                 return self._log_in(user)
             case LogOut():
                 return self._log_out()
-            case ShowBalance(bank):
-                return Seen(self._ask(lambda: self._client.balances(bank)))
+            case ShowBalance(bank, user):
+                return Seen(self._ask(lambda: self._client.balances(bank, user)))
             case Pay():
                 return self._pay(command)
-            case ShowHistory(count):
-                return Listed(self.user, self._ask(lambda: self._client.payments(count)).payments)
-            case ShowPayment(payment_id):
-                return Listed(self.user, (self._ask(lambda: self._client.payment(payment_id)),))
+            case ShowHistory(count, user):
+                page = self._ask(lambda: self._client.payments(count, user=user))
+                return Listed(user or self.user, page.payments)
+            case ShowPayment(payment_id, user):
+                return Listed(user or self.user, (self._ask(lambda: self._client.payment(payment_id, user)),))
             case ListOutbox():
                 return Outboxed(tuple(self._outbox.items(self._demand_courier().user)))
             case SendOutbox():

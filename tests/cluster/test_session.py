@@ -82,6 +82,15 @@ def test_a_wrong_password_and_a_missing_one_are_told_apart(cluster):
     assert "give --password-file, or set CLUSTER_PASSWORD" in missing.stderr
 
 
+def test_an_auditor_looks_at_everyones_accounts_and_a_customer_at_no_one_elses(cluster):
+    paid = cluster.shell_json("alice", "pay bob@HDFC 1 from ICICI")["payment"]["payment_id"]
+    assert cluster.shell_json("eve", "balance HDFC of bob")["balances"][0]["account"] == "bob@HDFC"
+    assert cluster.shell_json("eve", "history -n 1 of bob")["payments"][0]["direction"] == "incoming"
+    assert cluster.shell_json("eve", f"payment {paid} of alice")["payments"][0]["outcome"] == "committed"
+    nosy = cluster.run("shell", "-u", "alice", "-e", "balance of bob", password="alice123", expect=1)
+    assert "alice may look at no one else's accounts" in nosy.stderr
+
+
 def test_the_operator_sees_a_payment_at_the_gateway_and_both_banks(cluster):
     paid = cluster.shell_json("alice", "pay bob@HDFC 1 from ICICI")["payment"]
     shown = cluster.run("payment", "show", paid["payment_id"]).stdout

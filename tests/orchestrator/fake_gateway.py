@@ -46,17 +46,17 @@ class FakeGateway:
         view = self.views[request.payment_id]
         return PaymentResult(view.payment_id, view.outcome, view.reason, replayed=False)
 
-    def payment(self, payment_id):
+    def payment(self, payment_id, user=""):
         self._demand_login()
         if payment_id not in self.views:
             raise NotFound(f"{self._user} has no payment {payment_id}")
         return self.views[payment_id]
 
-    def payments(self, page_size=20, page_token=""):
+    def payments(self, page_size=20, page_token="", user=""):
         self._demand_login()
         return Page(tuple(list(self.views.values())[::-1][:page_size]), "")
 
-    def balances(self, bank=""):
+    def balances(self, bank="", user=""):
         self._demand_login()
         account = f"{self._user}@{bank}"
         minor = self.balances_minor[account]
