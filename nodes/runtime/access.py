@@ -115,6 +115,12 @@ class Gatekeeper:
         login = self._check_login(method, rule, context, thumbprint) if rule.roles else None
         return Caller(identity, thumbprint, login)
 
+    def admit_again(self, method: str, context: Context, caller: Caller) -> None:
+        """Demand of one whose stream goes on that the login still holds; raises `RequestRefused`."""
+        rule = self._rules[method]
+        if rule.roles:
+            self._check_login(method, rule, context, caller.thumbprint)
+
     def _check_login(self, method: str, rule: Rule, context: Context, thumbprint: str) -> Login:
         assert self._authenticate is not None
         login = self._authenticate(_bearer_token(context), thumbprint)

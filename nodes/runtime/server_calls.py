@@ -1,12 +1,13 @@
 """What every call to a node passes through: it is logged, admitted, carried out, and its error told.
 
 A `RequestRefused` becomes its status; any other exception becomes INTERNAL with an id,
-and its text goes to the log alone. Unary calls beyond what a node may carry at once are
-refused, since gRPC itself would let them wait until their deadline.
+and its text goes to the log alone. Calls beyond what a node may carry at once are
+refused (`nodes.runtime.capacity`), since gRPC itself would let them wait until their
+deadline.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import aclosing, contextmanager
 from typing import Any, NoReturn
 from uuid import uuid4
 
@@ -15,15 +16,21 @@ from google.protobuf.message import Message
 from structlog.contextvars import bind_contextvars
 from structlog.typing import FilteringBoundLogger
 
-from nodes.runtime.access import Gatekeeper, set_caller
+from nodes.runtime.access import Caller, Gatekeeper, set_caller
 from nodes.runtime.call_log import SERVED, CallLog
+from nodes.runtime.capacity import STREAMS_MAX, UNARY_CALLS_MAX, Capacity
+from nodes.runtime.decoding import (
+    STREAM_BYTES_MAX,
+    UNARY_BYTES_MAX,
+    Request,
+    demand_message,
+    guard,
+)
 from nodes.runtime.event_log import shorten
 from nodes.runtime.refusal import RequestRefused
 from nodes.runtime.rpc import REQUEST_ID_KEY, Context
 
 _REQUEST_ID_MAX = 64
-_UNARY_BYTES_MAX = 64 * 1024
-_UNARY_CALLS_MAX = 2000
 _WATCHING = frozenset(
     {
         "/interbank.v1.NodeService/GetStatus",
@@ -33,7 +40,7 @@ _WATCHING = frozenset(
     }
 )
 """Asked every moment by whoever watches a node: in the log only when they fail, and
-answered however busy the node is, so that nobody takes it for dead."""
+with room of their own, so that nobody takes a busy node for dead."""
 
 Unary = Callable[[Message, Context], Awaitable[Message]]
 Stream = Callable[[AsyncIterator[Message], Context], AsyncGenerator[Message, None]]
@@ -45,7 +52,9 @@ class ServerCalls(grpc.aio.ServerInterceptor):
     def __init__(self, gatekeeper: Gatekeeper, log: FilteringBoundLogger) -> None:
         self._gatekeeper = gatekeeper
         self._log = log
-        self._unary_calls = 0
+        self._unary_calls = Capacity("calls", UNARY_CALLS_MAX)
+        self._looks = Capacity("looks", UNARY_CALLS_MAX)
+        self._streams = Capacity("streams", STREAMS_MAX)
 
     async def intercept_service(self, continuation: Any, handler_call_details: Any) -> Any:
         """Return the method's handler, wrapped; None for an unknown method, which gRPC answers itself.
@@ -56,8 +65,9 @@ class ServerCalls(grpc.aio.ServerInterceptor):
         if handler is None or handler.stream_unary:
             return None
         method = handler_call_details.method
+        bytes_max = STREAM_BYTES_MAX if handler.request_streaming else UNARY_BYTES_MAX
         codecs = {
-            "request_deserializer": handler.request_deserializer,
+            "request_deserializer": guard(handler.request_deserializer, bytes_max),
             "response_serializer": handler.response_serializer,
         }
         if handler.unary_unary:
@@ -69,36 +79,37 @@ class ServerCalls(grpc.aio.ServerInterceptor):
         return grpc.unary_stream_rpc_method_handler(self._wrap_watch(method, handler.unary_stream), **codecs)
 
     def _wrap_unary(self, method: str, behaviour: Unary) -> Unary:
-        async def call(request: Message, context: Context) -> Message:
+        capacity = self._looks if method in _WATCHING else self._unary_calls
+
+        async def call(asked: Request, context: Context) -> Message:
             lines = self._log_call(method, context)
-            self._unary_calls += 1
             try:
+                request = demand_message(asked)
                 lines.asked(request)
                 if lines.payment_id:
                     bind_contextvars(payment_id=lines.payment_id)
-                self._shed(method, request)
-                set_caller(self._gatekeeper.admit(method, context))
-                response = await behaviour(request, context)
+                with self._admit(method, context, capacity):
+                    response = await behaviour(request, context)
                 lines.answered(response)
             except Exception as error:
                 await _fail(error, context, lines)
             finally:
-                self._unary_calls -= 1
                 lines.ended()
             return response
 
         return call
 
     def _wrap_stream(self, method: str, behaviour: Stream) -> Stream:
-        async def call(requests: AsyncIterator[Message], context: Context) -> AsyncGenerator[Message, None]:
+        async def call(asked: AsyncIterator[Request], context: Context) -> AsyncGenerator[Message, None]:
             lines = self._log_call(method, context)
             try:
                 lines.opened()
-                set_caller(self._gatekeeper.admit(method, context))
-                async with aclosing(behaviour(lines.watch(requests), context)) as responses:
-                    async for response in responses:
-                        lines.passed(response)
-                        yield response
+                with self._admit(method, context, self._streams) as caller:
+                    requests = lines.watch(self._read(asked, method, context, caller))
+                    async with aclosing(behaviour(requests, context)) as responses:
+                        async for response in responses:
+                            lines.passed(response)
+                            yield response
                 lines.closed()
             except Exception as error:
                 await _fail(error, context, lines)
@@ -110,12 +121,12 @@ class ServerCalls(grpc.aio.ServerInterceptor):
     def _wrap_watch(self, method: str, behaviour: Unary) -> Unary:
         """Wrap a method that writes its responses itself, as the health service's Watch does."""
 
-        async def call(request: Message, context: Context) -> Message:
+        async def call(asked: Request, context: Context) -> Message:
             lines = self._log_call(method, context)
             try:
                 lines.opened()
-                set_caller(self._gatekeeper.admit(method, context))
-                response = await behaviour(request, context)
+                with self._admit(method, context, self._streams):
+                    response = await behaviour(demand_message(asked), context)
                 lines.closed()
             except Exception as error:
                 await _fail(error, context, lines)
@@ -130,13 +141,22 @@ class ServerCalls(grpc.aio.ServerInterceptor):
         known = {"rpc": method, "peer": _peer(context)}
         return CallLog(self._log, SERVED, known, is_quiet=method in _WATCHING)
 
-    def _shed(self, method: str, request: Message) -> None:
-        if self._unary_calls > _UNARY_CALLS_MAX and method not in _WATCHING:
-            said = "this node has too many calls under way; try again later"
-            raise RequestRefused(grpc.StatusCode.RESOURCE_EXHAUSTED, said, retry_after_s=0.5)
-        if request.ByteSize() > _UNARY_BYTES_MAX:
-            said = f"the request has more than {_UNARY_BYTES_MAX} bytes"
-            raise RequestRefused(grpc.StatusCode.RESOURCE_EXHAUSTED, said)
+    @contextmanager
+    def _admit(self, method: str, context: Context, capacity: Capacity) -> Iterator[Caller]:
+        """Let a call in, if it may and there is room; it takes its place until it ends."""
+        capacity.demand_room()
+        caller = self._gatekeeper.admit(method, context)
+        with capacity.take(caller.thumbprint):
+            set_caller(caller)
+            yield caller
+
+    async def _read(
+        self, asked: AsyncIterator[Request], method: str, context: Context, caller: Caller
+    ) -> AsyncIterator[Message]:
+        """Pass a stream's requests on, for as long as whoever sends them may: a login can end meanwhile."""
+        async for request in asked:
+            self._gatekeeper.admit_again(method, context, caller)
+            yield demand_message(request)
 
 
 async def _fail(error: Exception, context: Context, lines: CallLog) -> NoReturn:

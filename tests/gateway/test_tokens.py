@@ -2,7 +2,6 @@ import hashlib
 import hmac
 import json
 import secrets
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,9 @@ from nodes.gateway import tokens
 from nodes.gateway.tokens import TokenIssuer, TokenKeyUnusable, load_token_key
 from nodes.runtime.access import Login
 from nodes.runtime.refusal import RequestRefused
+from tests.forged_tokens import encode_part as encode
+from tests.forged_tokens import read_token as read
+from tests.forged_tokens import sign_token
 
 NOW = 1_800_000_000.0
 SHELL, OTHER = "thumbprint-of-shell", "thumbprint-of-another"
@@ -46,22 +48,9 @@ def refusal(issuer: TokenIssuer, token: str, *, thumbprint: str = SHELL, now: fl
     return caught.value.message
 
 
-def read(token: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return header and claims."""
-    header, claims, _ = (urlsafe_b64decode(part + "==") for part in token.split("."))
-    return json.loads(header), json.loads(claims)
-
-
-def encode(part: Any) -> str:
-    text = part if isinstance(part, bytes) else json.dumps(part).encode()
-    return urlsafe_b64encode(text).decode().rstrip("=")
-
-
 def forge(header: Any, claims: Any, key: ec.EllipticCurvePrivateKey = KEY) -> str:
-    """Sign any header and claims with ES256, whatever the header says."""
-    signed = f"{encode(header)}.{encode(claims)}"
-    signature = jwt.get_algorithm_by_name("ES256").sign(signed.encode(), key)
-    return f"{signed}.{encode(signature)}"
+    """Sign any header and claims with ES256, with our own key unless another is named."""
+    return sign_token(header, claims, key)
 
 
 # -- the right token ----------------------------------------------------------

@@ -2,7 +2,9 @@
 
 import asyncio
 import errno
+from contextlib import asynccontextmanager
 
+import grpc
 from google.rpc.error_details_pb2 import BadRequest, RetryInfo
 from google.rpc.status_pb2 import Status
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -13,6 +15,17 @@ from nodes.runtime import rotating_file, server_calls
 from nodes.runtime.refusal import RequestRefused
 from tests.authority import CLUSTER
 from tests.runtime.served import CODE, LOGGED_IN, Served, fails, login, pay
+
+
+@asynccontextmanager
+async def serving(folder):
+    """Serve with what the test has patched in."""
+    served = Served(folder)
+    await served.server.start()
+    try:
+        yield served
+    finally:
+        await served.server.stop(0)
 
 
 async def test_the_text_of_a_bug_never_reaches_the_caller_but_the_log(served):
@@ -136,11 +149,51 @@ async def test_the_payment_id_is_in_every_line_of_a_call_and_readable(served):
         assert line["payment_id"] == "00010203-0405-0607-0809-0a0b0c0d0e0f"
 
 
-async def test_a_node_that_is_too_busy_sheds_calls_but_still_says_how_it_is(served, monkeypatch):
-    monkeypatch.setattr(server_calls, "_UNARY_CALLS_MAX", 0)
+async def test_a_node_that_is_too_busy_sheds_calls_but_still_says_how_it_is(tmp_path, monkeypatch):
+    monkeypatch.setattr(server_calls, "UNARY_CALLS_MAX", 2)
+    async with serving(tmp_path) as served, served.client() as channel:
+        served.payments.is_slow = True
+        under_way = asyncio.ensure_future(login(channel))
+        await served.wait_for("request")
+        refused = await fails(login(channel))
+        assert refused.code() is CODE.RESOURCE_EXHAUSTED
+        assert "this certificate has too many calls under way" in refused.details()
+        assert "grpc-status-details-bin" in dict(refused.trailing_metadata())
+        async with served.dial(served.authority.tls(PeerKind.CLIENT, "other")) as other:
+            beside = asyncio.ensure_future(login(other))
+            await served.wait_for("request", count=3)
+            full = await fails(login(other))
+            assert "this node has too many calls under way" in full.details()
+            await health_pb2_grpc.HealthStub(other).Check(health_pb2.HealthCheckRequest(), timeout=5)
+            beside.cancel()
+        under_way.cancel()
+
+
+async def test_streams_beyond_what_a_node_carries_are_shed(tmp_path, monkeypatch):
+    monkeypatch.setattr(server_calls, "STREAMS_MAX", 1)
+    async with serving(tmp_path) as served, served.client() as channel:
+        stub = payment_pb2_grpc.PaymentServiceStub(channel)
+        first = stub.PayMany(metadata=[LOGGED_IN])
+        await first.write(payment_pb2.PayManyRequest())
+        await first.read()
+        assert (await fails(stub.PayMany(metadata=[LOGGED_IN]).read())).code() is CODE.RESOURCE_EXHAUSTED
+        await first.done_writing()
+        assert await first.read() is grpc.aio.EOF
+        assert await stub.PayMany(iter([]), timeout=5, metadata=[LOGGED_IN]).read() is grpc.aio.EOF
+
+
+async def test_bytes_that_are_no_message_are_refused_without_what_the_parser_thought(served):
     async with served.client() as channel:
-        assert (await fails(login(channel))).code() is CODE.RESOURCE_EXHAUSTED
-        await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=5)
+        call = channel.unary_unary("/interbank.v1.PaymentService/Login")
+        stream = channel.stream_stream("/interbank.v1.PaymentService/PayMany")
+        for refused in (
+            await fails(call(b"\xff\xff", timeout=5)),
+            await fails(call(b"\x0a\x02\xff\xfe", timeout=5)),
+            await fails(stream(iter([b"\xff"]), timeout=5, metadata=[LOGGED_IN]).read()),
+        ):
+            assert (refused.code(), refused.details()) == (CODE.INTERNAL, "the request cannot be decoded")
+    assert not served.payments.entered
+    assert not served.lines("internal_error")
 
 
 async def test_whoever_watches_a_node_does_not_fill_its_log(served):

@@ -1,0 +1,53 @@
+"""How many calls a node carries at once, and that no one certificate takes them all.
+
+What is beyond is refused at once with a hint when to try again: a queue would only make
+everyone wait. One certificate gets half of the room at most, so that a client gone
+wild leaves the other half to all others.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import grpc
+
+from nodes.runtime.refusal import RequestRefused
+
+UNARY_CALLS_MAX = 2000
+STREAMS_MAX = 256
+_RETRY_AFTER_S = 0.5
+
+
+class Capacity:
+    """The places of one kind of call, such as ``streams``. For one event loop."""
+
+    def __init__(self, kind: str, places: int) -> None:
+        self._kind = kind
+        self._places = places
+        self._places_each = max(1, places // 2)
+        self._taken = 0
+        self._taken_by: Counter[str] = Counter()
+
+    def demand_room(self) -> None:
+        """Raise `RequestRefused` if all places are taken: cheap, before anything is known of the caller."""
+        if self._taken >= self._places:
+            raise _refuse(f"this node has too many {self._kind} under way; try again later")
+
+    @contextmanager
+    def take(self, thumbprint: str) -> Iterator[None]:
+        """Hold a place for the certificate of ``thumbprint``; raises `RequestRefused` if it has its share."""
+        if self._taken_by[thumbprint] >= self._places_each:
+            raise _refuse(f"this certificate has too many {self._kind} under way; try again later")
+        self._taken += 1
+        self._taken_by[thumbprint] += 1
+        try:
+            yield
+        finally:
+            self._taken -= 1
+            self._taken_by[thumbprint] -= 1
+            if not self._taken_by[thumbprint]:
+                del self._taken_by[thumbprint]
+
+
+def _refuse(said: str) -> RequestRefused:
+    return RequestRefused(grpc.StatusCode.RESOURCE_EXHAUSTED, said, retry_after_s=_RETRY_AFTER_S)
