@@ -27,13 +27,22 @@ class Authority:
         self.cluster = cluster
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"{cluster} test CA")])
-        builder = self._builder(self._name, self._key).add_extension(x509.BasicConstraints(True, 0), True)
+        builder = (
+            self._builder(self._name, self._key)
+            .add_extension(x509.BasicConstraints(True, 0), True)
+            # Two authorities of one name are told apart by this alone.
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(self._key.public_key()), False)
+        )
         self._certificate = builder.sign(self._key, hashes.SHA256())
         self.ca = folder / "ca.crt"
         self.ca.write_bytes(self._certificate.public_bytes(serialization.Encoding.PEM))
 
     def identity(self, kind: PeerKind, name: str = "") -> Identity:
         return Identity(self.cluster, kind, name)
+
+    @property
+    def serial(self) -> str:
+        return f"{self._certificate.serial_number:x}"
 
     def tls(self, kind: PeerKind, name: str = "") -> Tls:
         return load_tls(self.leaf(self.identity(kind, name)), kind=kind, name=name or None)
@@ -63,6 +72,7 @@ class Authority:
             .add_extension(x509.SubjectAlternativeName(names), False)
             .add_extension(x509.BasicConstraints(False, None), True)
             .add_extension(x509.ExtendedKeyUsage(usages), False)
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), False)
         )
         stem = file_name or identity.path.replace("/", "-")
         files = TlsFiles(self.ca, self.folder / f"{stem}.crt", self.folder / f"{stem}.key")
@@ -70,6 +80,15 @@ class Authority:
         files.certificate.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
         write_key(files.key, key)
         return files
+
+    def replace_leaf(self, identity: Identity, files: TlsFiles) -> None:
+        """Put another certificate and key in the place of ``files``, so that at each moment a pair lies there."""
+        made = self.leaf(identity, file_name=f"{files.certificate.stem}.next")
+        old_key, new_key = files.key.read_bytes(), made.key.read_bytes()
+        put_in_place(files.key, old_key + new_key)
+        made.certificate.replace(files.certificate)
+        put_in_place(files.key, new_key)
+        made.key.unlink()
 
     def _builder(
         self, subject: x509.Name, key: ec.EllipticCurvePrivateKey, days: tuple[int, int] = (-1, 30)
@@ -93,6 +112,14 @@ def write_key(path: Path, key: ec.EllipticCurvePrivateKey) -> None:
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
     )
+
+
+def put_in_place(path: Path, content: bytes) -> None:
+    """Replace a file in one step, as whoever renews files under a running node must."""
+    beside = path.with_suffix(".part")
+    beside.touch(mode=0o600)
+    beside.write_bytes(content)
+    beside.replace(path)
 
 
 def make_token_key(path: Path) -> Path:

@@ -6,6 +6,7 @@ import sys
 import time
 from pathlib import Path
 
+import grpc
 from interbank.v1 import bank_pb2_grpc, operator_pb2, operator_pb2_grpc
 from structlog.typing import FilteringBoundLogger
 
@@ -17,8 +18,10 @@ from nodes.bank.store import BankStore
 from nodes.core.names import BANK_NAME_RULE, Identity, PeerKind, is_bank_name
 from nodes.runtime.client_calls import ClientCalls
 from nodes.runtime.event_log import log_contradiction, open_event_log
+from nodes.runtime.file_watch import FileWatch
 from nodes.runtime.flags import add_node_flags, parse_address, run_node, run_or_die, tls_files
 from nodes.runtime.lifeline import end_with_parent
+from nodes.runtime.live_tls import LiveTls
 from nodes.runtime.node_service import NodeService
 from nodes.runtime.server import NodeServer
 from nodes.runtime.tls import dial, load_tls
@@ -68,21 +71,32 @@ async def _serve(flags: argparse.Namespace, told: asyncio.Event) -> None:
     log.info("started", in_doubt=len(loop.ledger.holds), accounts_opened=opened)
     service = BankService(flags.name, loop, store)
     server = NodeServer(flags.listen, tls, log)
+    live = LiveTls(tls, log)
+    live.on_change(server.certificate.replace)
+    watch = FileWatch(lambda fault: log.warning("file_unusable", fault=fault))
+    live.watch(watch)
     gateway = Identity(tls.identity.cluster, PeerKind.GATEWAY)
-    async with dial(flags.gateway, tls, gateway, interceptors=[ClientCalls(log, gateway)]) as channel:
-        link = GatewayLink(channel, loop, service, log)
-        status = BankStatus(loop, service, link, store, accounts)
-        server.add("interbank.v1.BankService", bank_pb2_grpc.add_BankServiceServicer_to_server, service)
-        node = NodeService(name=flags.name, role="bank", instance=flags.instance, describe=status.describe)
-        server.add("interbank.v1.NodeService", operator_pb2_grpc.add_NodeServiceServicer_to_server, node)
-        await server.start()
-        tasks = [
-            asyncio.create_task(run_or_die(loop.run())),
-            asyncio.create_task(run_or_die(link.run(flags.name, flags.listen))),
-            asyncio.create_task(_tell_health(server, service)),
-        ]
-        await told.wait()
-        await _stop(server, tasks, log)
+
+    def dial_gateway() -> grpc.aio.Channel:
+        return dial(flags.gateway, live.current, gateway, interceptors=[ClientCalls(log, gateway)])
+
+    link = GatewayLink(dial_gateway, loop, service, log)
+    live.on_change(lambda _: link.renew())
+    status = BankStatus(loop, service, link, store, accounts)
+    server.add("interbank.v1.BankService", bank_pb2_grpc.add_BankServiceServicer_to_server, service)
+    node = NodeService(
+        name=flags.name, role="bank", instance=flags.instance, describe=status.describe, live=live, watch=watch
+    )
+    server.add("interbank.v1.NodeService", operator_pb2_grpc.add_NodeServiceServicer_to_server, node)
+    await server.start()
+    tasks = [
+        asyncio.create_task(run_or_die(loop.run())),
+        asyncio.create_task(run_or_die(link.run(flags.name, flags.listen))),
+        asyncio.create_task(run_or_die(watch.run())),
+        asyncio.create_task(_tell_health(server, service)),
+    ]
+    await told.wait()
+    await _stop(server, tasks, log)
     store.close()
 
 

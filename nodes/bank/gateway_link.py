@@ -9,6 +9,7 @@ off exponentially with full jitter, so that many banks do not ask in step.
 import asyncio
 import random
 import time
+from collections.abc import Callable
 
 import grpc
 from interbank.v1 import registry_pb2 as pb
@@ -32,18 +33,34 @@ class GatewayLink:
     """Keeps this bank registered, and nothing in doubt for longer than need be."""
 
     def __init__(
-        self, channel: grpc.aio.Channel, loop: BankLoop, service: BankService, log: FilteringBoundLogger
+        self,
+        open_channel: Callable[[], grpc.aio.Channel],
+        loop: BankLoop,
+        service: BankService,
+        log: FilteringBoundLogger,
     ) -> None:
         self.failure = "not registered yet"
-        self._registry = registry_pb2_grpc.RegistryServiceStub(channel)
+        self._open_channel = open_channel
+        self._is_stale = False
         self._loop = loop
         self._service = service
         self._log = log
 
+    def renew(self) -> None:
+        """Go over to a new channel, made with the certificate of now, before the next call."""
+        self._is_stale = True
+
     async def run(self, name: str, address: str) -> None:
         """Register as ``name``, listening at ``address``, and keep asking, until cancelled."""
-        failures = 0
         while True:
+            self._is_stale = False
+            async with self._open_channel() as channel:
+                self._registry = registry_pb2_grpc.RegistryServiceStub(channel)
+                await self._ask_on(name, address)
+
+    async def _ask_on(self, name: str, address: str) -> None:
+        failures = 0
+        while not self._is_stale:
             try:
                 if not self._service.streams:
                     await self._register(name, address)

@@ -25,8 +25,10 @@ from nodes.gateway.transactions_file import TransactionsFile
 from nodes.gateway.users import UsersUnusable, load_users
 from nodes.runtime.client_calls import ClientCalls
 from nodes.runtime.event_log import log_contradiction, open_event_log
+from nodes.runtime.file_watch import FileWatch
 from nodes.runtime.flags import add_node_flags, parse_duration, run_node, run_or_die, tls_files
 from nodes.runtime.lifeline import end_with_parent
+from nodes.runtime.live_tls import LiveTls
 from nodes.runtime.node_service import NodeService
 from nodes.runtime.server import NodeServer
 from nodes.runtime.tls import Tls, dial, load_tls
@@ -72,20 +74,27 @@ async def _serve(flags: argparse.Namespace, told: asyncio.Event) -> None:
     loop = GatewayLoop(
         coordinator, store, record=transactions.append, report=lambda found: log_contradiction(log, found)
     )
-    banks = Banks(loop, tls, log)
+    live = LiveTls(tls, log)
+    banks = Banks(loop, live, log)
     logins = Logins(users, issuer, store)
     server = NodeServer(flags.listen, tls, log, authenticate=logins.authenticate)
+    live.on_change(server.certificate.replace)
+    live.on_change(banks.renew)
     payments = PaymentService(logins, loop, store)
     server.add("interbank.v1.PaymentService", payment_pb2_grpc.add_PaymentServiceServicer_to_server, payments)
     registry = RegistryService(loop, store, banks.reach)
     server.add("interbank.v1.RegistryService", registry_pb2_grpc.add_RegistryServiceServicer_to_server, registry)
     operator = OperatorService(loop, store)
     server.add("interbank.v1.OperatorService", operator_pb2_grpc.add_OperatorServiceServicer_to_server, operator)
+    watch = FileWatch(lambda fault: log.warning("file_unusable", fault=fault))
+    live.watch(watch)
     status = Status(loop, store)
-    node = NodeService(name="gateway", role="gateway", instance=flags.instance, describe=status.describe)
+    node = NodeService(
+        name="gateway", role="gateway", instance=flags.instance, describe=status.describe, live=live, watch=watch
+    )
     server.add("interbank.v1.NodeService", operator_pb2_grpc.add_NodeServiceServicer_to_server, node)
     log.info("started", epoch=epoch, decisions=coordinator.last_sequence)
-    turning = asyncio.create_task(run_or_die(loop.run()))
+    tasks = [asyncio.create_task(run_or_die(loop.run())), asyncio.create_task(run_or_die(watch.run()))]
     for name, address in store.banks().items():
         banks.reach(name, address)
     await server.start()
@@ -96,7 +105,8 @@ async def _serve(flags: argparse.Namespace, told: asyncio.Event) -> None:
     log.info("stopping", under_way=len(coordinator.open))
     await server.stop(_GRACE_S)
     await banks.leave()
-    turning.cancel()
+    for task in tasks:
+        task.cancel()
     logins.close()
     transactions.close()
     store.close()
@@ -106,9 +116,9 @@ async def _serve(flags: argparse.Namespace, told: asyncio.Event) -> None:
 class Banks:
     """The lines to all banks, each kept open by a task of its own."""
 
-    def __init__(self, loop: GatewayLoop, tls: Tls, log: FilteringBoundLogger) -> None:
+    def __init__(self, loop: GatewayLoop, live: LiveTls, log: FilteringBoundLogger) -> None:
         self._loop = loop
-        self._tls = tls
+        self._live = live
         self._log = log
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -121,6 +131,11 @@ class Banks:
             # In a context of its own: this call's request id is not the line's.
             self._tasks.append(asyncio.create_task(run_or_die(link.run()), context=Context()))
         link.dial(address)
+
+    def renew(self, _: Tls) -> None:
+        """Go over to lines that are made with the certificate of now."""
+        for link in self._loop.links.values():
+            link.renew()
 
     async def settle(self) -> None:
         """Return once each bank that is known from before has been reached, or cannot be now."""
@@ -135,8 +150,9 @@ class Banks:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _open_channel(self, name: str, address: str) -> grpc.aio.Channel:
-        bank = Identity(self._tls.identity.cluster, PeerKind.BANK, name)
-        return dial(address, self._tls, bank, interceptors=[ClientCalls(self._log, bank)])
+        tls = self._live.current
+        bank = Identity(tls.identity.cluster, PeerKind.BANK, name)
+        return dial(address, tls, bank, interceptors=[ClientCalls(self._log, bank)])
 
 
 class Status:

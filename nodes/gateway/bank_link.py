@@ -3,12 +3,17 @@
 Whatever the loop's turns hand over while the bank is busy goes out together in the
 next message. The channel is made anew for each try, so that a bank that came back on
 another address, or with another certificate, is met as it is.
+
+When the gateway's own certificate or authorities change, another channel and stream are
+opened before the old are let go, and take over between two turns. To the rules that is
+a connection like any other: the bank says what it holds in doubt, and is told again
+what it had not answered; what both streams say is said twice, and changes nothing.
 """
 
 import asyncio
 import random
 from collections.abc import Callable, Coroutine
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import grpc
 from interbank.v1 import bank_pb2 as pb
@@ -21,13 +26,17 @@ from nodes.runtime.call_log import CALLED, CallLog
 from nodes.runtime.turns import Inbox
 
 Stream: TypeAlias = "grpc.aio.StreamStreamCall[pb.TransactRequest, pb.TransactResponse]"
+T = TypeVar("T")
 
+_AWAY = (grpc.aio.AioRpcError, TimeoutError, ConnectionError)
 _TRANSACT = "/interbank.v1.BankService/Transact"
 _OPENING_TIMEOUT_S = 2.0
 _RETRY_MAX_S = 1.0
 _CALL_TIMEOUT_S = 2.0
 _SILENCE_MAX_S = 1.5
 """A bank that owes an answer for this long counts as away: who pays there is told so at once."""
+_LAST_ANSWERS_WITHIN_S = 2.0
+"""How long a stream that another has replaced is listened to."""
 _MESSAGES_UNDER_WAY = 2
 """One that the bank works on, one that waits for it."""
 _MESSAGE_ITEMS_MAX = 8192
@@ -61,17 +70,19 @@ class BankLink:
     ) -> None:
         self.name = name
         self.address = ""
-        self.is_connected = False
         self.is_tried = asyncio.Event()
         """Set once the bank was reached, or could not be, for the first time."""
-        self._sent_number = self._done_number = 0
         self._open_channel = open_channel
         self._events = events
         self._log = log.bind(bank=name)
-        self._outgoing: Inbox[Batch] = Inbox()
-        self._has_room = asyncio.Event()
         self._dial_now = asyncio.Event()
-        self._stub: bank_pb2_grpc.BankServiceAsyncStub | None = None
+        self._renew_now = asyncio.Event()
+        self._stream: _Stream | None = None
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether there is a stream."""
+        return self._stream is not None
 
     def dial(self, address: str) -> None:
         """Reach the bank at ``address`` from now on; at once, unless it is connected there."""
@@ -80,10 +91,14 @@ class BankLink:
         self.address = address
         self._dial_now.set()
 
+    def renew(self) -> None:
+        """Go over to a new channel, made with the certificate of now; nothing is held up by that."""
+        self._renew_now.set()
+
     def send(self, batch: Batch) -> None:
         """Hand over what a turn has for this bank; dropped when the stream is gone, since it will ask."""
-        if self.is_connected:
-            self._outgoing.put(batch)
+        if self._stream is not None:
+            self._stream.outgoing.put(batch)
 
     async def run(self) -> None:
         """Keep a stream open, until cancelled."""
@@ -92,9 +107,9 @@ class BankLink:
             await self._dial_now.wait()
             self._dial_now.clear()
             try:
-                await self._hold_stream()
+                await self._hold_streams()
                 failures = 0
-            except (grpc.aio.AioRpcError, TimeoutError, ConnectionError) as error:
+            except _AWAY as error:
                 failures += 1
                 self.is_tried.set()
                 self._report(error)
@@ -114,53 +129,138 @@ class BankLink:
         return await self._ask().GetTotals(pb.GetTotalsRequest(), timeout=60)
 
     def _ask(self) -> "bank_pb2_grpc.BankServiceAsyncStub":
-        if self._stub is None:
+        if self._stream is None:
             raise ConnectionError(f"{self.name} is away")
-        return self._stub
+        return self._stream.stub
 
-    async def _hold_stream(self) -> None:
-        async with self._open_channel(self.name, self.address) as channel:
-            stub = bank_pb2_grpc.BankServiceStub(channel)
-            stream = stub.Transact()
-            opening = await asyncio.wait_for(stream.read(), _OPENING_TIMEOUT_S)
-            if not isinstance(opening, pb.TransactResponse):
-                raise ConnectionError("the stream was closed before its opening message")
-            self._log.info("bank_connected", address=self.address, in_doubt=len(opening.in_doubt))
-            self._stub = stub
-            self._outgoing = Inbox()
-            self._sent_number = self._done_number = 0
-            self._note_room()
-            self.is_connected = True
-            self.is_tried.set()
-            self._events.connected(self.name, opening)
-            lines = CallLog(self._log, CALLED, {"rpc": _TRANSACT})
-            lines.opened()
+    async def _hold_streams(self) -> None:
+        """Hold a stream, and after each renewal another in its place, until one breaks."""
+        self._renew_now.clear()
+        tasks: set[asyncio.Task[None]] = set()
+        opened = await self._open_stream()
+        try:
+            while True:
+                carrying = asyncio.create_task(self._take(*opened))
+                tasks.add(carrying)
+                carrying.add_done_callback(lambda ended: _forget(ended, tasks))
+                opened = await _unless_ended(carrying, self._open_next())
+                # No turn comes between: all that is said from here on goes out on the new stream.
+                self._end_stream()
+        finally:
+            self._stream = None
+            self._events.disconnected(self.name)
+            await _cancel(*tasks)
+
+    def _take(self, stream: "_Stream", opening: pb.TransactResponse) -> Coroutine[None, None, None]:
+        """Send on ``stream`` from now on; returns what carries it."""
+        self._log.info("bank_connected", address=self.address, in_doubt=len(opening.in_doubt))
+        self._stream = stream
+        self.is_tried.set()
+        self._events.connected(self.name, opening)
+        return stream.carry()
+
+    def _end_stream(self) -> None:
+        if self._stream is not None:
+            self._stream.end()
+
+    async def _open_next(self) -> "tuple[_Stream, pb.TransactResponse]":
+        """Wait for a renewal, and open the stream that takes over; the old one carries on until that succeeds."""
+        await self._renew_now.wait()
+        while True:
+            self._renew_now.clear()
             try:
-                await _first_to_end(self._read(stream, lines), self._write(stream, lines), self._watch())
-            finally:
-                lines.ended()
-                self.is_connected = False
-                self._stub = None
-                self._events.disconnected(self.name)
+                return await self._open_stream()
+            except _AWAY as error:
+                self._report(error)
+                await asyncio.sleep(_RETRY_MAX_S)
 
-    async def _read(self, stream: Stream, lines: CallLog) -> None:
-        while isinstance(response := await stream.read(), pb.TransactResponse):
+    async def _open_stream(self) -> "tuple[_Stream, pb.TransactResponse]":
+        channel = self._open_channel(self.name, self.address)
+        stream = _Stream(channel, lambda response: self._events.received(self.name, response), self._log)
+        try:
+            return stream, await stream.open()
+        except BaseException:
+            await channel.close()
+            raise
+
+    def _report(self, error: Exception) -> None:
+        details = (
+            f"{error.code().name}: {error.details()}" if isinstance(error, grpc.aio.AioRpcError) else str(error)
+        )
+        self._log.warning("bank_away", address=self.address, details=details or type(error).__name__)
+
+    def _retry_later(self, failures: int) -> None:
+        longest_s = min(_RETRY_MAX_S, 0.05 * 2**failures)
+        wait_s = random.uniform(longest_s / 2, longest_s)  # noqa: S311 - jitter, not a secret
+        asyncio.get_running_loop().call_later(wait_s, self._dial_now.set)
+
+
+class _Stream:
+    """One stream on a channel of its own: `open` it, then `carry` what goes both ways."""
+
+    def __init__(
+        self,
+        channel: grpc.aio.Channel,
+        received: Callable[[pb.TransactResponse], None],
+        log: FilteringBoundLogger,
+    ) -> None:
+        self.stub = bank_pb2_grpc.BankServiceStub(channel)
+        self.outgoing: Inbox[Batch | None] = Inbox()
+        self._channel = channel
+        self._call: Stream = self.stub.Transact()
+        self._received = received
+        self._lines = CallLog(log, CALLED, {"rpc": _TRANSACT})
+        self._sent_number = self._done_number = 0
+        self._is_ending = False
+        self._has_room = asyncio.Event()
+        self._has_room.set()
+
+    async def open(self) -> pb.TransactResponse:
+        """Return what the bank says first."""
+        opening = await asyncio.wait_for(self._call.read(), _OPENING_TIMEOUT_S)
+        if not isinstance(opening, pb.TransactResponse):
+            raise ConnectionError("the stream was closed before its opening message")
+        return opening
+
+    async def carry(self) -> None:
+        """Send what is `outgoing` and hand on what comes, until the stream breaks, or is at its end."""
+        self._lines.opened()
+        try:
+            await _first_to_end(self._read(), self._write(), self._watch())
+        finally:
+            self._lines.ended()
+            self._call.cancel()
+            # Unary calls that were begun on it may end; on a stream that broke nothing will.
+            await self._channel.close(_CALL_TIMEOUT_S if self._is_ending else None)
+
+    def end(self) -> None:
+        """Send no more than has gathered; what the bank still answers is handed on."""
+        self._is_ending = True
+        self.outgoing.put(None)
+
+    async def _read(self) -> None:
+        while isinstance(response := await self._call.read(), pb.TransactResponse):
             self._done_number = response.done_number
             self._note_room()
-            lines.passed(response)
-            self._events.received(self.name, response)
+            self._lines.passed(response)
+            self._received(response)
         raise ConnectionError("the bank closed the stream")
 
-    async def _write(self, stream: Stream, lines: CallLog) -> None:
+    async def _write(self) -> None:
         """Send what has gathered, while the bank works on few messages: so batches grow as it gets busy."""
-        while True:
+        gathered: list[Batch | None] = []
+        while not gathered or gathered[-1] is not None:
             await self._has_room.wait()
-            for request in _messages(await self._outgoing.take()):
+            gathered = await self.outgoing.take()
+            batches = [batch for batch in gathered if batch is not None]
+            for request in _messages(batches):
                 self._sent_number += 1
                 request.number = self._sent_number
-                lines.sent(request)
-                await stream.write(request)
+                self._lines.sent(request)
+                await self._call.write(request)
             self._note_room()
+        await self._call.done_writing()
+        await asyncio.sleep(_LAST_ANSWERS_WITHIN_S)
 
     def _note_room(self) -> None:
         if self._sent_number - self._done_number < _MESSAGES_UNDER_WAY:
@@ -175,17 +275,6 @@ class BankLink:
             await asyncio.sleep(_SILENCE_MAX_S)
             if self._done_number == done_number < sent_number:
                 raise TimeoutError(f"the bank has been silent for {_SILENCE_MAX_S} s")
-
-    def _report(self, error: Exception) -> None:
-        details = (
-            f"{error.code().name}: {error.details()}" if isinstance(error, grpc.aio.AioRpcError) else str(error)
-        )
-        self._log.warning("bank_away", address=self.address, details=details or type(error).__name__)
-
-    def _retry_later(self, failures: int) -> None:
-        longest_s = min(_RETRY_MAX_S, 0.05 * 2**failures)
-        wait_s = random.uniform(longest_s / 2, longest_s)  # noqa: S311 - jitter, not a secret
-        asyncio.get_running_loop().call_later(wait_s, self._dial_now.set)
 
 
 def _messages(batches: list[Batch]) -> list[pb.TransactRequest]:
@@ -203,6 +292,19 @@ def _messages(batches: list[Batch]) -> list[pb.TransactRequest]:
     ]
 
 
+async def _unless_ended(carrying: "asyncio.Task[None]", opening: Coroutine[None, None, T]) -> T:
+    """Return what ``opening`` brings; if ``carrying`` ends before, end it, and raise what that raised."""
+    task = asyncio.ensure_future(opening)
+    try:
+        await asyncio.wait([carrying, task], return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            return task.result()
+        carrying.result()
+        raise ConnectionError("the stream is at its end")
+    finally:
+        await _cancel(task)
+
+
 async def _first_to_end(*parts: Coroutine[None, None, None]) -> None:
     """Run the parts side by side until one ends; end the others, and raise what that one raised."""
     tasks = [asyncio.ensure_future(part) for part in parts]
@@ -211,6 +313,17 @@ async def _first_to_end(*parts: Coroutine[None, None, None]) -> None:
         for task in ended:
             task.result()
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await _cancel(*tasks)
+
+
+def _forget(ended: "asyncio.Task[None]", tasks: "set[asyncio.Task[None]]") -> None:
+    """Let go of a stream that has ended; how, is of interest to whoever still waits for it alone."""
+    tasks.discard(ended)
+    if not ended.cancelled():
+        ended.exception()
+
+
+async def _cancel(*tasks: "asyncio.Task[Any]") -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

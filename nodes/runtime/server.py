@@ -9,6 +9,7 @@ from structlog.typing import FilteringBoundLogger
 
 from nodes.runtime.access import AccessRuleMissing, Authenticate, Gatekeeper, collect_rules
 from nodes.runtime.ports import PortUnusable, demand_free_port
+from nodes.runtime.served_certificate import ServedCertificate
 from nodes.runtime.server_calls import ServerCalls
 from nodes.runtime.tls import CONNECTION_OPTIONS, Tls
 
@@ -42,8 +43,9 @@ class NodeServer:
         self, listen: str, tls: Tls, log: FilteringBoundLogger, *, authenticate: Authenticate | None = None
     ) -> None:
         self.port = 0
+        self.certificate = ServedCertificate(tls, log)
         self._listen = listen
-        self._tls = tls
+        self._cluster = tls.identity.cluster
         self._log = log
         self._authenticate = authenticate
         self._services: list[tuple[Callable[[Any, grpc.aio.Server], None], Any]] = []
@@ -61,20 +63,20 @@ class NodeServer:
         """Listen; raises `PortUnusable`, or `nodes.runtime.access.AccessRuleMissing` before it does."""
         self._demand_names()
         rules = collect_rules(self._names)
-        gatekeeper = Gatekeeper(self._tls.identity.cluster, rules, self._authenticate)
+        gatekeeper = Gatekeeper(self._cluster, rules, self._authenticate)
         await demand_free_port(self._listen)
         server = grpc.aio.server(interceptors=[ServerCalls(gatekeeper, self._log)], options=_OPTIONS)
         for add_to_server, servicer in self._services:
             add_to_server(servicer, server)
         await self.set_ready(False)
         try:
-            self.port = server.add_secure_port(self._listen, self._tls.server_credentials())
+            self.port = server.add_secure_port(self._listen, self.certificate.credentials())
         except RuntimeError as error:
             # Somebody was quicker: a moment ago it was free.
             raise PortUnusable(f"cannot listen on {self._listen}: another process listens there") from error
         await server.start()
         self._server = server
-        self._log.info("listening", address=self._listen, port=self.port)
+        self._log.info("listening", address=self._listen, port=self.port, serial=self.certificate.serial)
 
     def _demand_names(self) -> None:
         """Refuse what registers another service than the one whose rules were named for it."""

@@ -3,17 +3,24 @@
 Every connection has a certificate on both sides. A server learns who calls from the
 certificate's one SPIFFE URI (`peer_identity`); whoever dials demands the DNS name that
 carries the same identity (`nodes.core.names`), so nobody answers for another.
+
+Files change while nodes run (`nodes.runtime.live_tls`). The authority's file may hold
+two authorities, while certificates move from one to the other, and a key file two keys,
+while a certificate and its key are replaced: only one of them fits the certificate, so
+at each moment the files hold a pair, whatever crashes.
 """
 
+import re
 import ssl
 from base64 import urlsafe_b64encode
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import grpc
 from cryptography import x509
@@ -23,6 +30,7 @@ from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from nodes.core.names import Identity, PeerKind, parse_identity
+from nodes.runtime.file_watch import stamp_files
 
 MESSAGE_BYTES_MAX = 16 * 1024 * 1024
 """Batches of payments fit, floods do not."""
@@ -44,6 +52,10 @@ _CHANNEL_OPTIONS: list[tuple[str, Any]] = [
 ]
 
 
+_READINGS_MAX = 5
+_KEY_BLOCK = re.compile(rb"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?-----END [A-Z ]*PRIVATE KEY-----\n?", re.DOTALL)
+
+
 class CertificateUnusable(Exception):
     """A certificate or key cannot be used; the message says which file, why and what to do."""
 
@@ -52,8 +64,7 @@ class IdentityRefused(Exception):
     """A peer's certificate does not say who it is in the one way that counts."""
 
 
-@dataclass(frozen=True, slots=True)
-class TlsFiles:
+class TlsFiles(NamedTuple):
     """Where a node's certificate is: PEM files of the authority, the leaf and its key."""
 
     ca: Path
@@ -65,17 +76,21 @@ class TlsFiles:
 class Tls:
     """A certificate that was found good, with its key; who holds it is ``identity``."""
 
+    files: TlsFiles
     identity: Identity
+    serial: str
+    """In hexadecimal, as `authorities`, which are the serials of all that are trusted."""
     not_after: datetime
     thumbprint: str
+    authorities: tuple[str, ...]
     ca_pem: bytes
     certificate_pem: bytes
-    key_pem: bytes
+    key_pem: bytes = field(repr=False)
 
-    def server_credentials(self) -> grpc.ServerCredentials:
+    def server_configuration(self) -> grpc.ServerCertificateConfiguration:
         """Serve with this certificate, to callers that have one of the same authority."""
         pair = [(self.key_pem, self.certificate_pem)]
-        return grpc.ssl_server_credentials(pair, root_certificates=self.ca_pem, require_client_auth=True)
+        return grpc.ssl_server_certificate_configuration(pair, root_certificates=self.ca_pem)
 
     def channel_credentials(self) -> grpc.ChannelCredentials:
         """Call with this certificate."""
@@ -87,26 +102,49 @@ def load_tls(files: TlsFiles, *, kind: PeerKind, name: str | None = None) -> Tls
 
     It must be for an identity of ``kind`` (and ``name``, if given), and valid now.
     """
+    for _ in range(_READINGS_MAX - 1):
+        stamps = stamp_files(*files)
+        try:
+            return _load_tls(files, kind, name)
+        except CertificateUnusable:
+            # Replaced between the reading of one file and of another: not what lies there now.
+            if stamps == stamp_files(*files):
+                raise
+    return _load_tls(files, kind, name)
+
+
+def load_again(tls: Tls) -> Tls:
+    """Read the files of ``tls`` as they are now; raises `CertificateUnusable`."""
+    return load_tls(tls.files, kind=tls.identity.kind, name=tls.identity.name or None)
+
+
+def _load_tls(files: TlsFiles, kind: PeerKind, name: str | None) -> Tls:
     holder = f"{kind.name.lower()} {name}" if name else f"{kind.name.lower()}"
-    ca = _parse_certificate(files.ca, _read(files.ca, f"a {holder} cannot start without its authority"))
+    authorities = _parse_authorities(files.ca, _read(files.ca, f"a {holder} cannot start without its authority"))
     pem = _read(files.certificate, f"a {holder} cannot start without its own certificate")
     leaf = _parse_certificate(files.certificate, pem)
     key_pem = _read(files.key, f"a {holder} cannot start without its own key")
     _demand_private(files.key)
-    if _public_bytes(_parse_key(files.key, key_pem)) != _public_bytes(leaf):
+    fitting = _find_key(files.key, key_pem, leaf)
+    if fitting is None:
         raise CertificateUnusable(f"{files.key} is not the key of {files.certificate}: make both anew")
-    try:
-        leaf.verify_directly_issued_by(ca)
-    except (ValueError, TypeError, InvalidSignature) as error:
-        raise CertificateUnusable(f"{files.certificate} is not signed by {files.ca}: make it anew") from error
+    _demand_signed(files, leaf, authorities)
     _demand_valid_now(files.certificate, leaf)
-    _demand_valid_now(files.ca, ca)
     _demand_use(files.certificate, leaf, kind)
     identity = _own_identity(files.certificate, leaf)
     if identity.kind is not kind or (name is not None and identity.name != name):
         raise CertificateUnusable(f"{files.certificate} is the certificate of {identity.path}, not of {holder}")
-    ca_pem = ca.public_bytes(serialization.Encoding.PEM)
-    return Tls(identity, leaf.not_valid_after_utc, _thumbprint(leaf), ca_pem, pem, key_pem)
+    return Tls(
+        files=files,
+        identity=identity,
+        serial=f"{leaf.serial_number:x}",
+        not_after=leaf.not_valid_after_utc,
+        thumbprint=_thumbprint(leaf),
+        authorities=tuple(f"{authority.serial_number:x}" for authority in authorities),
+        ca_pem=b"".join(authority.public_bytes(serialization.Encoding.PEM) for authority in authorities),
+        certificate_pem=pem,
+        key_pem=fitting,
+    )
 
 
 def dial(
@@ -172,11 +210,38 @@ def _parse_certificate(path: Path, pem: bytes) -> x509.Certificate:
         raise CertificateUnusable(f"{path} is not a certificate in PEM: make it anew") from error
 
 
-def _parse_key(path: Path, pem: bytes) -> PrivateKeyTypes:
+def _parse_authorities(path: Path, pem: bytes) -> list[x509.Certificate]:
+    """Return the authorities that are valid now; one at least."""
     try:
-        return serialization.load_pem_private_key(pem, password=None)
-    except (ValueError, TypeError) as error:
-        raise CertificateUnusable(f"{path} is not an unencrypted private key in PEM: make it anew") from error
+        found = x509.load_pem_x509_certificates(pem)
+    except ValueError as error:
+        raise CertificateUnusable(f"{path} is not a certificate in PEM: make it anew") from error
+    now = datetime.now(UTC)
+    valid = [each for each in found if each.not_valid_before_utc <= now <= each.not_valid_after_utc]
+    if not valid:
+        _demand_valid_now(path, found[0])
+    return valid
+
+
+def _find_key(path: Path, pem: bytes, leaf: x509.Certificate) -> bytes | None:
+    """Return, of the keys in a file, the one that fits the certificate."""
+    blocks = _KEY_BLOCK.findall(pem) or [pem]
+    for block in blocks:
+        try:
+            key = serialization.load_pem_private_key(block, password=None)
+        except (ValueError, TypeError) as error:
+            raise CertificateUnusable(f"{path} is not an unencrypted private key in PEM: make it anew") from error
+        if _public_bytes(key) == _public_bytes(leaf):
+            return bytes(block)
+    return None
+
+
+def _demand_signed(files: TlsFiles, leaf: x509.Certificate, authorities: Iterable[x509.Certificate]) -> None:
+    for authority in authorities:
+        with suppress(ValueError, TypeError, InvalidSignature):
+            leaf.verify_directly_issued_by(authority)
+            return
+    raise CertificateUnusable(f"{files.certificate} is not signed by {files.ca}: make it anew")
 
 
 def _public_bytes(holder: PrivateKeyTypes | x509.Certificate) -> bytes:

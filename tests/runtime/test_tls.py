@@ -1,5 +1,8 @@
 """A certificate that cannot be used is named, with what to do, before anything is begun."""
 
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
+
 import pytest
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
@@ -104,3 +107,38 @@ def test_a_certificate_for_another_use_is_refused(authority, usage, kind, name):
 def test_a_client_needs_no_certificate_to_serve(authority):
     files = authority.leaf(authority.identity(PeerKind.CLIENT, "shell"), usages=[ExtendedKeyUsageOID.CLIENT_AUTH])
     load_tls(files, kind=PeerKind.CLIENT)
+
+
+def test_of_two_keys_in_a_file_the_one_that_fits_is_taken(files, authority):
+    own = files.key.read_bytes()
+    other = authority.leaf(authority.identity(PeerKind.BANK, "SBI")).key.read_bytes()
+    for both in (own + other, other + own):
+        files.key.write_bytes(both)
+        assert load(files).key_pem == own
+
+
+def test_of_two_authorities_in_a_file_both_are_trusted_and_either_may_have_signed(files, authority, tmp_path):
+    other = Authority(tmp_path / "other")
+    own = authority.ca.read_bytes()
+    for both in (own + other.ca.read_bytes(), other.ca.read_bytes() + own):
+        authority.ca.write_bytes(both)
+        assert set(load(files).authorities) == {authority.serial, other.serial}
+        assert load(files).ca_pem.count(b"BEGIN CERTIFICATE") == 2
+
+
+def test_while_a_pair_is_replaced_a_reader_always_finds_one_that_fits(files, authority):
+    identity = authority.identity(PeerKind.BANK, "HDFC")
+    ends = Event()
+    serials = set()
+
+    def read():
+        while not ends.is_set():
+            serials.add(load(files).serial)
+
+    with ThreadPoolExecutor(2) as pool:
+        readers = [pool.submit(read) for _ in range(2)]
+        for _ in range(50):
+            authority.replace_leaf(identity, files)
+        ends.set()
+    assert not [reader.result() for reader in readers if reader.result()]
+    assert len(serials) > 5

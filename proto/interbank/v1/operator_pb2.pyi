@@ -51,6 +51,8 @@ class GetStatusResponse(_message.Message):
     GATEWAY_FIELD_NUMBER: _builtins.int
     BANK_FIELD_NUMBER: _builtins.int
     COMMITS_FIELD_NUMBER: _builtins.int
+    CERTIFICATE_FIELD_NUMBER: _builtins.int
+    WARNINGS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     role: _builtins.str
     """"gateway" or "bank"."""
@@ -74,6 +76,12 @@ class GetStatusResponse(_message.Message):
     def gateway(self) -> Global___GatewayStatus: ...
     @_builtins.property
     def bank(self) -> Global___BankStatus: ...
+    @_builtins.property
+    def certificate(self) -> Global___CertificateStatus: ...
+    @_builtins.property
+    def warnings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What a person should mend although the node serves: one line each."""
+
     def __init__(
         self,
         *,
@@ -88,16 +96,50 @@ class GetStatusResponse(_message.Message):
         gateway: Global___GatewayStatus | None = ...,
         bank: Global___BankStatus | None = ...,
         commits: _builtins.int = ...,
+        certificate: Global___CertificateStatus | None = ...,
+        warnings: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["bank", b"bank", "detail", b"detail", "gateway", b"gateway", "started_at", b"started_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["bank", b"bank", "certificate", b"certificate", "detail", b"detail", "gateway", b"gateway", "started_at", b"started_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bank", b"bank", "commits", b"commits", "detail", b"detail", "gateway", b"gateway", "instance", b"instance", "is_ready", b"is_ready", "name", b"name", "not_ready_reason", b"not_ready_reason", "pid", b"pid", "role", b"role", "started_at", b"started_at", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bank", b"bank", "certificate", b"certificate", "commits", b"commits", "detail", b"detail", "gateway", b"gateway", "instance", b"instance", "is_ready", b"is_ready", "name", b"name", "not_ready_reason", b"not_ready_reason", "pid", b"pid", "role", b"role", "started_at", b"started_at", "version", b"version", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_detail: _TypeAlias = _typing.Literal["gateway", "bank"]  # noqa: Y015
     _WhichOneofArgType_detail: _TypeAlias = _typing.Literal["detail", b"detail"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_detail) -> _WhichOneofReturnType_detail | None: ...
 
 Global___GetStatusResponse: _TypeAlias = GetStatusResponse  # noqa: Y015
+
+@_typing.final
+class CertificateStatus(_message.Message):
+    """The certificate that the node serves and calls with, from the next handshake on."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SERIAL_FIELD_NUMBER: _builtins.int
+    NOT_AFTER_FIELD_NUMBER: _builtins.int
+    AUTHORITIES_FIELD_NUMBER: _builtins.int
+    serial: _builtins.str
+    """Hexadecimal."""
+    @_builtins.property
+    def not_after(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def authorities(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Serials of the authorities that it trusts."""
+
+    def __init__(
+        self,
+        *,
+        serial: _builtins.str = ...,
+        not_after: _timestamp_pb2.Timestamp | None = ...,
+        authorities: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["not_after", b"not_after"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["authorities", b"authorities", "not_after", b"not_after", "serial", b"serial"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CertificateStatus: _TypeAlias = CertificateStatus  # noqa: Y015
 
 @_typing.final
 class GatewayStatus(_message.Message):

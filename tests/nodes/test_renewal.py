@@ -1,0 +1,170 @@
+"""Certificates and authorities replaced under load, without a restart: no payment fails, nothing old is served."""
+
+import json
+import ssl
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import grpc
+import pytest
+from interbank.v1 import payment_pb2 as pb
+from interbank.v1 import payment_pb2_grpc
+
+from nodes.core.names import PeerKind
+from nodes.runtime.tls import load_tls
+from tests.authority import Authority, put_in_place
+from tests.handshakes.storm import shake_hands
+from tests.running_nodes import BANKS, RunningNodes, wait_until
+
+pytestmark = pytest.mark.cluster
+NODES = ("gateway", *BANKS)
+
+
+@pytest.fixture(scope="module")
+def nodes(tmp_path_factory):
+    nodes = RunningNodes(tmp_path_factory.mktemp("nodes"))
+    try:
+        nodes.start()
+        yield nodes
+    finally:
+        nodes.stop()
+
+
+class Load:
+    """Customers who pay round and round on channels that they make anew every few payments; a failure is kept."""
+
+    ROUTES = (
+        ("alice", "alice@ICICI", "bob@HDFC"),
+        ("bob", "bob@HDFC", "charlie@SBI"),
+        ("charlie", "charlie@SBI", "alice@ICICI"),
+    )
+    PER_CHANNEL = 25
+
+    def __init__(self, nodes: RunningNodes) -> None:
+        self.paid = 0
+        self.channels = 0
+        self.failures: list[str] = []
+        self._nodes = nodes
+        self._ends = threading.Event()
+
+    def __enter__(self):
+        self._pool = ThreadPoolExecutor(len(self.ROUTES))
+        self._running = [self._pool.submit(self._pay_on, *route) for route in self.ROUTES]
+        self.pay_more(50)
+        return self
+
+    def __exit__(self, *_):
+        self._ends.set()
+        self._pool.shutdown()
+        for running in self._running:
+            running.result()
+
+    def pay_more(self, count: int) -> None:
+        """Wait for so many payments more."""
+        goal = self.paid + count
+        wait_until(lambda: self.paid >= goal or bool(self.failures), "payments")
+
+    def _pay_on(self, user: str, payer: str, payee: str) -> None:
+        while not self._ends.is_set():
+            try:
+                with self._nodes.client(user) as caller:
+                    self.channels += 1
+                    for _ in range(self.PER_CHANNEL):
+                        paid = caller.pay(payee, 1, payer=payer)
+                        assert paid.outcome == pb.OUTCOME_COMMITTED, paid
+                        self.paid += 1
+            except (grpc.RpcError, AssertionError) as error:
+                self.failures.append(str(error))
+                return
+
+
+def served_serial(nodes: RunningNodes, name: str) -> str:
+    """Shake hands with a node and read the serial that it shows."""
+    files = nodes.operator_files
+    context = ssl.create_default_context(cafile=str(files.ca))
+    context.load_cert_chain(files.certificate, files.key)
+    context.set_alpn_protocols(["h2"])
+    return shake_hands(context, int(nodes.addresses[name].rpartition(":")[2]))
+
+
+def uses(nodes: RunningNodes, name: str, serial: str) -> bool:
+    status = nodes.status(name)
+    return status is not None and status.certificate.serial == serial
+
+
+def trusts(nodes: RunningNodes, name: str, authorities: tuple[str, ...]) -> bool:
+    status = nodes.status(name)
+    return status is not None and tuple(status.certificate.authorities) == authorities
+
+
+def replace(nodes: RunningNodes, name: str, authority: Authority) -> str:
+    """Replace a node's certificate; return the serial of the new one, once the node uses and shows it."""
+    files = nodes.leafs[name]
+    kind = PeerKind.GATEWAY if name == "gateway" else PeerKind.BANK
+    identity = authority.identity(kind, "" if name == "gateway" else name)
+    authority.replace_leaf(identity, files)
+    serial = load_tls(files, kind=kind).serial
+    wait_until(lambda: uses(nodes, name, serial), f"{name} uses its new certificate")
+    wait_until(lambda: served_serial(nodes, name) == serial, f"{name} shows its new certificate")
+    return serial
+
+
+def lines(nodes: RunningNodes, name: str, event: str) -> list[dict]:
+    text = (nodes.folder / f"{name}.log").read_text()
+    return [line for line in map(json.loads, text.splitlines()) if line["event"] == event]
+
+
+def test_every_certificate_is_replaced_twice_under_load_and_no_payment_fails(nodes):
+    with Load(nodes) as load:
+        for _ in range(2):
+            for name in NODES:
+                serial = replace(nodes, name, nodes.authority)
+                load.pay_more(10)
+                assert lines(nodes, name, "certificate_served")[-1]["serial"] == serial
+    assert not load.failures
+    assert load.channels > len(load.ROUTES)
+    assert not lines(nodes, "gateway", "bank_away")
+    # At the start, and for each replacement at the gateway: another stream took over.
+    assert len(lines(nodes, "gateway", "bank_connected")) == len(BANKS) * 3
+
+
+def test_another_authority_takes_over_under_load_and_the_old_one_is_worth_nothing_then(nodes, tmp_path):
+    old, new = nodes.authority, Authority(tmp_path / "new")
+    old_pem = old.ca.read_bytes()
+    both = tuple(authority.serial for authority in (old, new))
+    with Load(nodes) as load:
+        put_in_place(old.ca, old_pem + new.ca.read_bytes())
+        for name in NODES:
+            wait_until(lambda name=name: trusts(nodes, name, both), f"{name} trusts both")
+        for name in NODES:
+            replace(nodes, name, new)
+            load.pay_more(10)
+        new.replace_leaf(new.identity(PeerKind.CLIENT, "shell"), nodes.client_files)
+        new.replace_leaf(new.identity(PeerKind.OPERATOR), nodes.operator_files)
+        load.pay_more(3 * load.PER_CHANNEL)
+        put_in_place(old.ca, new.ca.read_bytes())
+        for name in NODES:
+            wait_until(lambda name=name: trusts(nodes, name, (new.serial,)), f"{name} trusts the new one alone")
+        load.pay_more(3 * load.PER_CHANNEL)
+    assert not load.failures
+    assert not lines(nodes, "gateway", "bank_away")
+    stale = Authority.leaf(old, old.identity(PeerKind.CLIENT, "stale"))
+    credentials = grpc.ssl_channel_credentials(
+        new.ca.read_bytes(), stale.key.read_bytes(), stale.certificate.read_bytes()
+    )
+    with grpc.secure_channel(nodes.addresses["gateway"], credentials) as channel:
+        with pytest.raises(grpc.RpcError) as refused:
+            payment_pb2_grpc.PaymentServiceStub(channel).Login(pb.LoginRequest(user="alice"), timeout=5)
+        assert refused.value.code() is grpc.StatusCode.UNAVAILABLE
+
+
+def test_files_that_are_no_good_change_nothing_and_are_told_in_the_status(nodes):
+    files = nodes.leafs["HDFC"]
+    good = files.certificate.read_bytes()
+    serial = served_serial(nodes, "HDFC")
+    put_in_place(files.certificate, b"nonsense")
+    wait_until(lambda: bool(nodes.status("HDFC").warnings), "a warning")
+    assert nodes.status("HDFC").warnings[0].endswith("HDFC.crt is not a certificate in PEM: make it anew")
+    assert served_serial(nodes, "HDFC") == serial
+    put_in_place(files.certificate, good)
+    wait_until(lambda: not nodes.status("HDFC").warnings, "no warning")
