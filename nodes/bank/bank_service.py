@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 
+import grpc
 from interbank.v1 import bank_pb2 as pb
 from interbank.v1 import bank_pb2_grpc, payment_pb2
 
@@ -10,6 +11,7 @@ from nodes.bank.conversions import write_entry, write_hold
 from nodes.bank.loop import BankLoop
 from nodes.bank.store import BankStore
 from nodes.core.ledger import Account
+from nodes.runtime.refusal import RequestRefused
 from nodes.runtime.rpc import Context
 from nodes.runtime.turns import Inbox
 
@@ -38,6 +40,7 @@ class BankService(bank_pb2_grpc.BankServiceServicer):
                 if merged is not None:
                     yield merged
                 if gathered[-1] is None:
+                    await reading
                     return
         finally:
             self._count_streams(-1)
@@ -49,6 +52,8 @@ class BankService(bank_pb2_grpc.BankServiceServicer):
         try:
             async for request in requests:
                 self._loop.receive(request, answers.put)
+        except ValueError as error:
+            raise RequestRefused(grpc.StatusCode.INVALID_ARGUMENT, f"torn columns: {error}") from error
         finally:
             answers.put(None)
 

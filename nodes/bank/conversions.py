@@ -1,6 +1,6 @@
 """Between the wire's messages and the tuples of the rules: each field is read once."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from interbank.v1 import bank_pb2 as pb
 
@@ -9,17 +9,20 @@ from nodes.core.messages import Contradiction, Decide, Outcome, Prepare, Reason,
 
 
 def read_prepares(request: pb.TransactRequest) -> list[Prepare]:
-    """Return the prepares of a message; all are of the message's epoch."""
-    epoch = request.epoch
-    return [
-        Prepare(p.payment_id, p.payer, epoch, p.payer_bank, p.payee, p.payee_bank, p.amount_minor, p.currency)
-        for p in request.prepares
-    ]
+    """Return the prepares of a message; all are of the message's epoch.
+
+    Raises ValueError, as `read_decides` does, if the columns are not equally long.
+    """
+    said = request.prepares
+    epochs = [request.epoch] * len(said.payment_ids)
+    who = said.payment_ids, said.payers, epochs, said.payer_banks, said.payees, said.payee_banks
+    return list(map(Prepare._make, zip(*who, said.amounts_minor, said.currencies, strict=True)))
 
 
-def read_decides(decides: Iterable[pb.Decide]) -> list[Decide]:
+def read_decides(decides: pb.Decides) -> list[Decide]:
     """Return the decisions of a message."""
-    return [Decide(d.payment_id, d.payer, d.epoch, d.commit) for d in decides]
+    columns = decides.payment_ids, decides.payers, decides.epochs, decides.commits
+    return list(map(Decide._make, zip(*columns, strict=True)))
 
 
 def write_key(key: TransactionKey) -> pb.TransactionKey:
@@ -28,10 +31,12 @@ def write_key(key: TransactionKey) -> pb.TransactionKey:
     return pb.TransactionKey(payment_id=payment_id, payer=payer, epoch=epoch)
 
 
-def write_vote(vote: Vote) -> pb.Vote:
-    """Say a vote."""
-    payment_id, payer, epoch, kind, reason = vote
-    return pb.Vote(payment_id=payment_id, payer=payer, epoch=epoch, vote=kind.value, reason=reason.value)  # type: ignore[arg-type]
+def write_votes(votes: Sequence[Vote]) -> pb.Votes:
+    """Say votes, in columns."""
+    if not votes:
+        return pb.Votes()
+    payment_ids, payers, epochs, kinds, reasons = zip(*votes, strict=True)
+    return pb.Votes(payment_ids=payment_ids, payers=payers, epochs=epochs, kinds=kinds, reasons=reasons)
 
 
 def write_contradiction(contradiction: Contradiction) -> pb.Contradiction:

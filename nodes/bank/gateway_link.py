@@ -89,7 +89,7 @@ class GatewayLink:
             request = pb.GetDecisionsRequest(transactions=lingering)
             response = await self._registry.GetDecisions(request, timeout=_CALL_TIMEOUT_S)
             self._loop.receive_decisions(response.decisions)
-            self._log.info("inquired", asked=len(lingering), decided=len(response.decisions))
+            self._log.info("inquired", asked=len(lingering), decided=len(response.decisions.commits))
 
     def _report(self, error: grpc.aio.AioRpcError) -> None:
         failure = f"the gateway does not answer ({error.code().name})"

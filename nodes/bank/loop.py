@@ -4,11 +4,11 @@ Everything that touches the books passes through here, one turn at a time.
 """
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 from interbank.v1 import bank_pb2 as pb
 
-from nodes.bank.conversions import read_decides, read_prepares, write_contradiction, write_key, write_vote
+from nodes.bank.conversions import read_decides, read_prepares, write_contradiction, write_key, write_votes
 from nodes.bank.store import BankStore
 from nodes.bank.turn import Event, Opened, Received, Said, take_turn
 from nodes.core.ledger import Ledger
@@ -42,7 +42,7 @@ class BankLoop:
         prepares, decides = read_prepares(request), read_decides(request.decides)
         self._inbox.put(Received(prepares, decides, reply, request.number))
 
-    def receive_decisions(self, decides: Iterable[pb.Decide]) -> None:
+    def receive_decisions(self, decides: pb.Decides) -> None:
         """Take the answer to an inquiry."""
         self._inbox.put(Received([], read_decides(decides), None))
 
@@ -56,7 +56,7 @@ class BankLoop:
 
 def _write_response(said: Said) -> pb.TransactResponse:
     return pb.TransactResponse(
-        votes=map(write_vote, said.votes),
+        votes=write_votes(said.votes),
         done_number=said.number,
         in_doubt=map(write_key, said.in_doubt),
         contradictions=map(write_contradiction, said.contradictions),

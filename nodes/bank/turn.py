@@ -59,24 +59,20 @@ def _look_up(participant: Participant, store: BankStore, events: list[Event]) ->
     asked: list[PaymentKey] = []
     for event in events:
         if isinstance(event, Received):
-            asked += [(p.payment_id, p.payer) for p in event.prepares]
-            asked += [(d.payment_id, d.payer) for d in event.decides if (d.payment_id, d.payer) not in holds]
+            asked += [prepare[:2] for prepare in event.prepares]
+            asked += [key for payment_id, payer, *_ in event.decides if (key := (payment_id, payer)) not in holds]
     return store.find_entries(asked)
 
 
 def _answer(participant: Participant, event: Event) -> Said:
     if isinstance(event, Opened):
         return Said(event.stream, 0, [], [], participant.in_doubt())
+    # Decisions first: what a payment has brought can be spent by the next in the same message.
+    contradictions = [found for found in map(participant.decide, event.decides) if found is not None]
     votes: list[Vote] = []
-    contradictions: list[Contradiction] = []
-    for prepare in event.prepares:
-        said = participant.prepare(prepare)
+    for said in map(participant.prepare, event.prepares):
         if isinstance(said, Vote):
             votes.append(said)
         elif said is not None:
             contradictions.append(said)
-    for decide in event.decides:
-        contradiction = participant.decide(decide)
-        if contradiction is not None:
-            contradictions.append(contradiction)
     return Said(event.stream, event.number, votes, contradictions, [])

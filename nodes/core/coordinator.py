@@ -188,21 +188,21 @@ class Coordinator:
 
     def count_vote(self, bank: str, vote: Vote) -> None:
         """Take the answer of ``bank`` to a prepare. Late, repeated and strange votes change nothing."""
-        opened = self.open.get((vote.payment_id, vote.payer))
-        if opened is None or vote.epoch != self.epoch:
+        payment_id, payer, epoch, kind, reason = vote
+        opened = self.open.get((payment_id, payer))
+        if opened is None or epoch != self.epoch:
             return
         bit = opened.awaits(bank)
         if not bit:
             return
         opened.missing_votes &= ~bit
-        if vote.kind is VoteKind.YES:
+        if kind is VoteKind.YES:
             if not opened.missing_votes:
                 self._decide(opened, Outcome.COMMITTED, Reason.NONE)
-        elif vote.kind is VoteKind.COMMITTED:
+        elif kind is VoteKind.COMMITTED:
             self._contradict(opened, bank)
         else:
-            reason = vote.reason or Reason.ABORTED_BY_BANK
-            self._decide(opened, Outcome.DECLINED, reason, refused_by=bank)
+            self._decide(opened, Outcome.DECLINED, reason or Reason.ABORTED_BY_BANK, refused_by=bank)
 
     def expire(self) -> None:
         """Decline every open payment whose deadline has come."""
@@ -265,13 +265,17 @@ class Coordinator:
         if key in self._contradicted:
             return Contradicted(self._contradicted[key])
         connected = self.connected
-        for bank, account in ((payment.payer_bank, "payer_account"), (payment.payee_bank, "payee_account")):
-            is_connected = connected.get(bank)
-            if is_connected is None:
-                return BankUnknown(bank, account)
-            if not is_connected:
-                return BankAway(bank)
+        if not (connected.get(payment.payer_bank) and connected.get(payment.payee_bank)):
+            return self._refuse_bank(payment)
         return Overloaded() if len(self.open) >= self._capacity else None
+
+    def _refuse_bank(self, payment: Payment) -> Answer:
+        for bank, account in ((payment.payer_bank, "payer_account"), (payment.payee_bank, "payee_account")):
+            if bank not in self.connected:
+                return BankUnknown(bank, account)
+            if not self.connected[bank]:
+                return BankAway(bank)
+        raise AssertionError("both banks are connected")
 
     def _decide(self, opened: _Open, outcome: Outcome, reason: Reason, *, refused_by: str = "") -> None:
         payment = opened.payment
@@ -325,13 +329,5 @@ _FIELDS_AS_ASKED = {
 
 
 def _prepare(payment: Payment, epoch: int) -> Prepare:
-    return Prepare(
-        payment.payment_id,
-        payment.payer,
-        epoch,
-        payment.payer_bank,
-        payment.payee,
-        payment.payee_bank,
-        payment.amount_minor,
-        payment.currency,
-    )
+    payment_id, payer, payer_bank, payee, payee_bank, amount_minor, currency, _ = payment
+    return Prepare(payment_id, payer, epoch, payer_bank, payee, payee_bank, amount_minor, currency)

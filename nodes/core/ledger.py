@@ -20,6 +20,7 @@ Source: O'Neil 1986 (escrow); TigerBeetle, two-phase transfers.
 """
 
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from typing import NamedTuple
 
 from nodes.core.messages import Outcome, PaymentKey, Reason
@@ -29,9 +30,9 @@ BALANCE_MAX = AMOUNT_MAX
 
 
 class Account:
-    """One account's sums in minor units. ``is_customer`` says that it may not go below zero."""
+    """One account's sums in minor units. ``is_customer``: it is a user's, and may not go below zero."""
 
-    __slots__ = ("currency", "held", "incoming", "name", "posted")
+    __slots__ = ("currency", "held", "incoming", "is_customer", "name", "posted")
 
     def __init__(self, name: str, currency: str, posted: int = 0, held: int = 0, incoming: int = 0) -> None:
         self.name = name
@@ -39,11 +40,7 @@ class Account:
         self.posted = posted
         self.held = held
         self.incoming = incoming
-
-    @property
-    def is_customer(self) -> bool:
-        """Whether it belongs to a user; the bank's own accounts start with @."""
-        return not self.name.startswith("@")
+        self.is_customer = not name.startswith("@")
 
     @property
     def available(self) -> int:
@@ -133,23 +130,25 @@ class Ledger:
 
     def promise(self, hold: Hold, debit: Account, credit: Account) -> None:
         """Set an amount aside; the caller has checked that it is there."""
+        key = hold.key
         debit.held += hold.amount_minor
         credit.incoming += hold.amount_minor
         self._changed[debit.name] = debit
         self._changed[credit.name] = credit
-        self.holds[hold.key] = self._held[hold.key] = hold
+        self.holds[key] = self._held[key] = hold
 
     def release(self, hold: Hold) -> tuple[Account, Account]:
         """Take a promise back; return the two accounts (debit, credit)."""
+        key = hold.key
         debit = self._held_account(hold.debit_account)
         credit = self._held_account(hold.credit_account)
         debit.held -= hold.amount_minor
         credit.incoming -= hold.amount_minor
         self._changed[debit.name] = debit
         self._changed[credit.name] = credit
-        del self.holds[hold.key]
-        if self._held.pop(hold.key, None) is None:
-            self._released.append(hold.key)
+        del self.holds[key]
+        if self._held.pop(key, None) is None:
+            self._released.append(key)
         return debit, credit
 
     def post(self, hold: Hold) -> None:
@@ -171,11 +170,12 @@ class Ledger:
         return changes
 
     def _held_account(self, name: str) -> Account:
-        account = self.account(name)
+        account = self._accounts.get(name) or self.account(name)
         assert account is not None, f"a hold names the account {name}, which is gone"
         return account
 
 
+@lru_cache(maxsize=4096)
 def clearing_account(bank: str, currency: str) -> str:
     """Name the account that says what is owed to ``bank``."""
     return f"@{bank}/{currency}"

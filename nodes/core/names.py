@@ -25,9 +25,11 @@ the handshake.
 import re
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
 
 _BANK_NAME = re.compile(r"[A-Z][A-Z0-9]{1,15}")
 _USER_NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}")
+_ACCOUNT_MAX = 32 + 1 + 16
 _CLIENT_NAME = re.compile(r"[a-z][a-z0-9-]{0,31}")
 _CLUSTER_NAME = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
 _CLUSTER_NAME_MAX = 100
@@ -58,6 +60,12 @@ def is_cluster_name(text: str) -> bool:
 
 def split_account(text: str) -> tuple[str, str] | None:
     """Return (user, bank) of an account written ``user@BANK``, or None if it is not one."""
+    # Accounts come again and again; what is too long to be one is not kept.
+    return _split_account(text) if len(text) <= _ACCOUNT_MAX else None
+
+
+@lru_cache(maxsize=65_536)
+def _split_account(text: str) -> tuple[str, str] | None:
     user, _, bank = text.partition("@")
     if is_user_name(user) and is_bank_name(bank):
         return user, bank

@@ -67,7 +67,8 @@ class Participant:
 
     def prepare(self, prepare: Prepare) -> Vote | Contradiction | None:
         """Vote. None if the message is of an epoch that is over for this payment."""
-        key = prepare.payment_id, prepare.payer
+        payment_id, payer, *_ = prepare
+        key = payment_id, payer
         hold = self.ledger.holds.get(key)
         if hold is not None:
             if hold.epoch > prepare.epoch:
@@ -106,14 +107,15 @@ class Participant:
 
     def _vote_first(self, prepare: Prepare) -> Vote:
         hold = self._hold(prepare)
-        debit = self._side(hold.debit_account, hold.currency)
-        credit = self._side(hold.credit_account, hold.currency)
-        reason = _refuse(hold, debit, credit)
+        payment_id, payer, epoch, debit_name, credit_name, amount_minor, currency, _ = hold
+        debit = self._side(debit_name, currency)
+        credit = self._side(credit_name, currency)
+        reason = _refuse(debit, credit, amount_minor, currency)
         if reason or debit is None or credit is None:
-            self._record(Entry(*hold[:3], Outcome.DECLINED, reason, "", "", 0, "", self._now_us))
-            return _vote(prepare, VoteKind.NO, reason)
+            self._record(Entry(payment_id, payer, epoch, Outcome.DECLINED, reason, "", "", 0, "", self._now_us))
+            return Vote(payment_id, payer, epoch, VoteKind.NO, reason)
         self.ledger.promise(hold, debit, credit)
-        return _vote(prepare, VoteKind.YES)
+        return Vote(payment_id, payer, epoch, VoteKind.YES, Reason.NONE)
 
     def _hold(self, prepare: Prepare) -> Hold:
         payment_id, payer, epoch, payer_bank, payee, payee_bank, amount_minor, currency = prepare
@@ -131,22 +133,8 @@ class Participant:
             if decide.epoch != hold.epoch:
                 return _contradict(decide, f"held by epoch {hold.epoch}")
             self.ledger.post(hold)
-            payment_id, payer, epoch, debit, credit, amount_minor, currency, _ = hold
-            committed, no_reason = Outcome.COMMITTED, Reason.NONE
-            self._record(
-                Entry(
-                    payment_id,
-                    payer,
-                    epoch,
-                    committed,
-                    no_reason,
-                    debit,
-                    credit,
-                    amount_minor,
-                    currency,
-                    self._now_us,
-                )
-            )
+            committed = Outcome.COMMITTED, Reason.NONE
+            self._record(Entry._make((*hold[:3], *committed, *hold[3:7], self._now_us)))
         elif decide.epoch >= hold.epoch:
             self.ledger.release(hold)
             self._record_abort(decide)
@@ -172,18 +160,18 @@ class Participant:
         self.ledger.record(entry)
 
 
-def _refuse(hold: Hold, debit: Account | None, credit: Account | None) -> Reason:
+def _refuse(debit: Account | None, credit: Account | None, amount_minor: int, currency: str) -> Reason:
     """Say why this bank cannot promise its part; NONE if it can."""
     if debit is None:
         return Reason.PAYER_ACCOUNT_NOT_FOUND
     if credit is None:
         return Reason.PAYEE_ACCOUNT_NOT_FOUND
-    if debit.currency != hold.currency or credit.currency != hold.currency:
+    if debit.currency != currency or credit.currency != currency:
         return Reason.CURRENCY_MISMATCH
     floor = 0 if debit.is_customer else -BALANCE_MAX
-    if debit.posted - debit.held - hold.amount_minor < floor:
+    if debit.posted - debit.held - amount_minor < floor:
         return Reason.INSUFFICIENT_FUNDS if debit.is_customer else Reason.BALANCE_LIMIT_EXCEEDED
-    if credit.posted + credit.incoming + hold.amount_minor > BALANCE_MAX:
+    if credit.posted + credit.incoming + amount_minor > BALANCE_MAX:
         return Reason.BALANCE_LIMIT_EXCEEDED
     return Reason.NONE
 

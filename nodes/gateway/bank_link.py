@@ -21,7 +21,7 @@ from interbank.v1 import bank_pb2_grpc
 from structlog.typing import FilteringBoundLogger
 
 from nodes.core.messages import Decide, Prepare
-from nodes.gateway.conversions import write_decide, write_prepare
+from nodes.gateway.conversions import write_decides, write_prepares
 from nodes.runtime.call_log import CALLED, CallLog
 from nodes.runtime.turns import Inbox
 
@@ -279,14 +279,14 @@ class _Stream:
 
 def _messages(batches: list[Batch]) -> list[pb.TransactRequest]:
     """Write all that has gathered as few messages."""
-    prepares = [write_prepare(prepare) for batch in batches for prepare in batch.prepares]
-    decides = [write_decide(decide) for batch in batches for decide in batch.decides]
+    prepares = [prepare for batch in batches for prepare in batch.prepares]
+    decides = [decide for batch in batches for decide in batch.decides]
     epoch = next((batch.prepares[0].epoch for batch in batches if batch.prepares), 0)
     return [
         pb.TransactRequest(
             epoch=epoch,
-            prepares=prepares[start : start + _MESSAGE_ITEMS_MAX],
-            decides=decides[start : start + _MESSAGE_ITEMS_MAX],
+            prepares=write_prepares(prepares[start : start + _MESSAGE_ITEMS_MAX]),
+            decides=write_decides(decides[start : start + _MESSAGE_ITEMS_MAX]),
         )
         for start in range(0, max(len(prepares), len(decides)), _MESSAGE_ITEMS_MAX)
     ]

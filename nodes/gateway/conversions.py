@@ -1,6 +1,7 @@
 """Between the wire's messages and the tuples of the rules: each field is read once."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from interbank.v1 import bank_pb2, payment_pb2
@@ -23,18 +24,18 @@ def read_payment(request: payment_pb2.PayRequest) -> Payment:
     )
 
 
-def read_votes(votes: Iterable[bank_pb2.Vote]) -> list[Vote]:
-    """Return the votes of a message; a kind or reason that is unknown here counts as a plain no."""
-    return [
-        Vote(
-            vote.payment_id,
-            vote.payer,
-            vote.epoch,
-            _VOTE_KINDS.get(vote.vote, VoteKind.NO),
-            _REASONS.get(vote.reason, Reason.ABORTED_BY_BANK),
-        )
-        for vote in votes
-    ]
+def read_votes(votes: bank_pb2.Votes) -> list[Vote]:
+    """Return the votes of a message; a kind or reason that is unknown here counts as a plain no.
+
+    Raises ConnectionError if the columns are not equally long: whoever sends that is no bank of ours.
+    """
+    kinds = [_VOTE_KINDS.get(kind, VoteKind.NO) for kind in votes.kinds]
+    reasons = [_REASONS.get(reason, Reason.ABORTED_BY_BANK) for reason in votes.reasons]
+    try:
+        columns = zip(votes.payment_ids, votes.payers, votes.epochs, kinds, reasons, strict=True)
+        return list(map(Vote._make, columns))
+    except ValueError as error:
+        raise ConnectionError(f"the bank's votes are torn: {error}") from error
 
 
 def read_keys(keys: Iterable[bank_pb2.TransactionKey]) -> list[TransactionKey]:
@@ -42,24 +43,28 @@ def read_keys(keys: Iterable[bank_pb2.TransactionKey]) -> list[TransactionKey]:
     return [(key.payment_id, key.payer, key.epoch) for key in keys]
 
 
-def write_prepare(prepare: Prepare) -> bank_pb2.Prepare:
-    """Say a prepare; its epoch is the message's."""
-    payment_id, payer, _, payer_bank, payee, payee_bank, amount_minor, currency = prepare
-    return bank_pb2.Prepare(
-        payment_id=payment_id,
-        payer=payer,
-        payer_bank=payer_bank,
-        payee=payee,
-        payee_bank=payee_bank,
-        amount_minor=amount_minor,
-        currency=currency,
+def write_prepares(prepares: Sequence[Prepare]) -> bank_pb2.Prepares:
+    """Say prepares, in columns; their epoch is the message's."""
+    payment_ids, payers, _, payer_banks, payees, payee_banks, amounts_minor, currencies = _columns(prepares, 8)
+    return bank_pb2.Prepares(
+        payment_ids=payment_ids,
+        payers=payers,
+        payer_banks=payer_banks,
+        payees=payees,
+        payee_banks=payee_banks,
+        amounts_minor=amounts_minor,
+        currencies=currencies,
     )
 
 
-def write_decide(decide: Decide) -> bank_pb2.Decide:
-    """Say a decision."""
-    payment_id, payer, epoch, commit = decide
-    return bank_pb2.Decide(payment_id=payment_id, payer=payer, epoch=epoch, commit=commit)
+def write_decides(decides: Sequence[Decide]) -> bank_pb2.Decides:
+    """Say decisions, in columns."""
+    payment_ids, payers, epochs, commits = _columns(decides, 4)
+    return bank_pb2.Decides(payment_ids=payment_ids, payers=payers, epochs=epochs, commits=commits)
+
+
+def _columns(rows: Sequence[tuple[Any, ...]], count: int) -> Iterable[tuple[Any, ...]]:
+    return zip(*rows, strict=True) if rows else ((),) * count
 
 
 def write_time(at_us: int) -> Timestamp:

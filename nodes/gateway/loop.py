@@ -85,7 +85,7 @@ class GatewayLoop:
         )
 
     def _receive(self, bank: str, response: pb.TransactResponse) -> None:
-        if response.votes or response.contradictions:
+        if response.votes.payment_ids or response.contradictions:
             contradictions = [_read_contradiction(bank, found) for found in response.contradictions]
             self._inbox.put(Voted(bank, read_votes(response.votes), contradictions))
 

@@ -7,7 +7,7 @@ from interbank.v1 import registry_pb2 as pb
 from interbank.v1 import registry_pb2_grpc
 
 from nodes.core.names import is_address
-from nodes.gateway.conversions import read_keys, write_decide
+from nodes.gateway.conversions import read_keys, write_decides
 from nodes.gateway.loop import GatewayLoop
 from nodes.gateway.store import GatewayStore
 from nodes.runtime.access import current_caller
@@ -48,4 +48,4 @@ class RegistryService(registry_pb2_grpc.RegistryServiceServicer):
             )
         bank = current_caller().identity.name
         decides = await self._loop.inquire(bank, read_keys(request.transactions))
-        return pb.GetDecisionsResponse(decisions=map(write_decide, decides))
+        return pb.GetDecisionsResponse(decisions=write_decides(decides))

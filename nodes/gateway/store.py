@@ -128,7 +128,7 @@ class GatewayStore:
         self._execute("BEGIN IMMEDIATE")
         if decisions:
             committed = sum(decision.outcome is Outcome.COMMITTED for decision in decisions)
-            rows = [(sequence, epoch, *payment, *rest) for sequence, epoch, payment, *rest in decisions]
+            rows = [(sequence, epoch, *payment, *ended) for sequence, epoch, payment, *ended in decisions]
             many("INSERT INTO decision VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
             self.chain.append(rows, now_us)
             self._execute(

@@ -59,8 +59,16 @@ def describe(message: Message) -> dict[str, Any]:
 
 
 def count_items(message: Message) -> dict[str, int]:
-    """Return how many items each repeated field of a message has, for one line a batch."""
-    return {field.name: len(value) for field, value in message.ListFields() if field.is_repeated}
+    """Return how many items each repeated field of a message has, for one line a batch.
+
+    A message of columns counts as one such field: its first column is as long as all others.
+    """
+    counts = {}
+    for field, value in message.ListFields():
+        items = value if field.is_repeated else _first_column(field, value)
+        if items is not None:
+            counts[field.name] = len(items)
+    return counts
 
 
 def log_contradiction(log: FilteringBoundLogger, found: Contradiction) -> None:
@@ -73,6 +81,11 @@ def log_contradiction(log: FilteringBoundLogger, found: Contradiction) -> None:
         said=found.said,
         recorded=found.recorded,
     )
+
+
+def _first_column(field: FieldDescriptor, value: Any) -> Any:
+    columns = value.ListFields() if field.message_type is not None else ()
+    return columns[0][1] if columns and columns[0][0].is_repeated else None
 
 
 def _show(field: FieldDescriptor, value: Any) -> Any:

@@ -25,9 +25,15 @@ def test_lines_below_the_level_are_not_written(tmp_path):
 def test_sensitive_fields_are_starred_and_long_ones_counted():
     request = payment_pb2.LoginRequest(user="alice", password="hunter2")
     assert describe(request) == {"user": "alice", "password": "***"}
-    batch = bank_pb2.TransactRequest(prepares=[bank_pb2.Prepare()] * 3, epoch=2)
-    assert describe(batch) == {"epoch": 2, "prepares": 3}
-    assert count_items(batch) == {"prepares": 3}
+    inquiry = bank_pb2.TransactResponse(in_doubt=[bank_pb2.TransactionKey()] * 3, done_number=2)
+    assert describe(inquiry) == {"done_number": 2, "in_doubt": 3}
+    assert count_items(inquiry) == {"in_doubt": 3}
+
+
+def test_a_message_of_columns_counts_as_its_rows():
+    decides = bank_pb2.Decides(payment_ids=[b"x"] * 3, payers=["alice"] * 3)
+    batch = bank_pb2.TransactRequest(prepares=bank_pb2.Prepares(), decides=decides, epoch=2)
+    assert count_items(batch) == {"decides": 3}
 
 
 def test_sensitive_fields_inside_other_messages_are_starred():
@@ -36,13 +42,16 @@ def test_sensitive_fields_inside_other_messages_are_starred():
 
 
 def test_payment_ids_are_shown_as_uuids_and_enums_by_name():
-    vote = bank_pb2.Vote(payment_id=bytes(range(16)), vote=bank_pb2.VOTE_KIND_NO)
-    shown = describe(vote)
-    assert shown == {"payment_id": "00010203-0405-0607-0809-0a0b0c0d0e0f", "vote": "VOTE_KIND_NO"}
+    payment_id = bytes(range(16))
+    assert describe(bank_pb2.GetTransactionsRequest(payment_id=payment_id)) == {
+        "payment_id": "00010203-0405-0607-0809-0a0b0c0d0e0f"
+    }
+    known = bank_pb2.BankTransaction(state=bank_pb2.TRANSACTION_STATE_PREPARED)
+    assert describe(known) == {"state": "TRANSACTION_STATE_PREPARED"}
 
 
 def test_what_somebody_sends_cannot_fill_the_log():
     shown = describe(payment_pb2.LoginRequest(user="x" * 5_000_000))
     assert len(shown["user"]) < 300
-    shown = describe(bank_pb2.Vote(payment_id=b"x" * 5_000_000))
+    shown = describe(bank_pb2.GetTransactionsRequest(payment_id=b"x" * 5_000_000))
     assert len(shown["payment_id"]) < 300

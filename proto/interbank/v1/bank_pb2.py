@@ -26,7 +26,7 @@ from interbank.v1 import access_pb2 as interbank_dot_v1_dot_access__pb2
 from interbank.v1 import payment_pb2 as interbank_dot_v1_dot_payment__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17interbank/v1/bank.proto\x12\x0cinterbank.v1\x1a\x19interbank/v1/access.proto\x1a\x1ainterbank/v1/payment.proto\"B\n\x0eTransactionKey\x12\x12\n\npayment_id\x18\x01 \x01(\x0c\x12\r\n\x05payer\x18\x02 \x01(\t\x12\r\n\x05\x65poch\x18\x03 \x01(\x04\"\x80\x01\n\x0fTransactRequest\x12\r\n\x05\x65poch\x18\x01 \x01(\x04\x12\'\n\x08prepares\x18\x02 \x03(\x0b\x32\x15.interbank.v1.Prepare\x12%\n\x07\x64\x65\x63ides\x18\x03 \x03(\x0b\x32\x14.interbank.v1.Decide\x12\x0e\n\x06number\x18\x04 \x01(\x04\"\x8b\x01\n\x07Prepare\x12\x12\n\npayment_id\x18\x01 \x01(\x0c\x12\r\n\x05payer\x18\x02 \x01(\t\x12\x12\n\npayer_bank\x18\x03 \x01(\t\x12\r\n\x05payee\x18\x04 \x01(\t\x12\x12\n\npayee_bank\x18\x05 \x01(\t\x12\x14\n\x0c\x61mount_minor\x18\x06 \x01(\x03\x12\x10\n\x08\x63urrency\x18\x07 \x01(\t\"J\n\x06\x44\x65\x63ide\x12\x12\n\npayment_id\x18\x01 \x01(\x0c\x12\r\n\x05payer\x18\x02 \x01(\t\x12\r\n\x05\x65poch\x18\x03 \x01(\x04\x12\x0e\n\x06\x63ommit\x18\x04 \x01(\x08\"\xaf\x01\n\x10TransactResponse\x12!\n\x05votes\x18\x01 \x03(\x0b\x32\x12.interbank.v1.Vote\x12\x13\n\x0b\x64one_number\x18\x02 \x01(\x04\x12.\n\x08in_doubt\x18\x03 \x03(\x0b\x32\x1c.interbank.v1.TransactionKey\x12\x33\n\x0e\x63ontradictions\x18\x04 \x03(\x0b\x32\x1b.interbank.v1.Contradiction\"\x8b\x01\n\x04Vote\x12\x12\n\npayment_id\x18\x01 \x01(\x0c\x12\r\n\x05payer\x18\x02 \x01(\t\x12\r\n\x05\x65poch\x18\x03 \x01(\x04\x12$\n\x04vote\x18\x04 \x01(\x0e\x32\x16.interbank.v1.VoteKind\x12+\n\x06reason\x18\x05 \x01(\x0e\x32\x1b.interbank.v1.DeclineReason\"b\n\rContradiction\x12\x31\n\x0btransaction\x18\x01 \x01(\x0b\x32\x1c.interbank.v1.TransactionKey\x12\x0c\n\x04said\x18\x02 \x01(\t\x12\x10\n\x08recorded\x18\x03 \x01(\t\"\"\n\x12GetBalancesRequest\x12\x0c\n\x04user\x18\x01 \x01(\t\">\n\x13GetBalancesResponse\x12\'\n\x08\x62\x61lances\x18\x01 \x03(\x0b\x32\x15.interbank.v1.Balance\",\n\x16GetTransactionsRequest\x12\x12\n\npayment_id\x18\x01 \x01(\x0c\"N\n\x17GetTransactionsResponse\x12\x33\n\x0ctransactions\x18\x01 \x03(\x0b\x32\x1d.interbank.v1.BankTransaction\"\xa7\x01\n\x0f\x42\x61nkTransaction\x12)\n\x03key\x18\x01 \x01(\x0b\x32\x1c.interbank.v1.TransactionKey\x12-\n\x05state\x18\x02 \x01(\x0e\x32\x1e.interbank.v1.TransactionState\x12+\n\x06reason\x18\x03 \x01(\x0e\x32\x1b.interbank.v1.DeclineReason\x12\r\n\x05\x61t_us\x18\x04 \x01(\x03\"\x12\n\x10GetTotalsRequest\"q\n\x11GetTotalsResponse\x12\x0c\n\x04\x62\x61nk\x18\x01 \x01(\t\x12,\n\x06totals\x18\x02 \x03(\x0b\x32\x1c.interbank.v1.CurrencyTotals\x12\x10\n\x08in_doubt\x18\x03 \x01(\x04\x12\x0e\n\x06\x66\x61ults\x18\x04 \x03(\t\"\xdd\x01\n\x0e\x43urrencyTotals\x12\x10\n\x08\x63urrency\x18\x01 \x01(\t\x12\x17\n\x0f\x63ustomers_minor\x18\x02 \x01(\x03\x12\x15\n\rpaid_in_minor\x18\x03 \x01(\x03\x12\x12\n\nheld_minor\x18\x04 \x01(\x03\x12\x42\n\x0c\x64ue_to_minor\x18\x05 \x03(\x0b\x32,.interbank.v1.CurrencyTotals.DueToMinorEntry\x1a\x31\n\x0f\x44ueToMinorEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01*z\n\x08VoteKind\x12\x19\n\x15VOTE_KIND_UNSPECIFIED\x10\x00\x12\x11\n\rVOTE_KIND_YES\x10\x01\x12\x10\n\x0cVOTE_KIND_NO\x10\x02\x12\x17\n\x13VOTE_KIND_COMMITTED\x10\x03\x12\x15\n\x11VOTE_KIND_ABORTED\x10\x04*\x95\x01\n\x10TransactionState\x12!\n\x1dTRANSACTION_STATE_UNSPECIFIED\x10\x00\x12\x1e\n\x1aTRANSACTION_STATE_PREPARED\x10\x01\x12\x1f\n\x1bTRANSACTION_STATE_COMMITTED\x10\x02\x12\x1d\n\x19TRANSACTION_STATE_ABORTED\x10\x03\x32\x84\x03\n\x0b\x42\x61nkService\x12V\n\x08Transact\x12\x1d.interbank.v1.TransactRequest\x1a\x1e.interbank.v1.TransactResponse\"\x07\xaa\xbb\x18\x03\n\x01\x04(\x01\x30\x01\x12[\n\x0bGetBalances\x12 .interbank.v1.GetBalancesRequest\x1a!.interbank.v1.GetBalancesResponse\"\x07\xaa\xbb\x18\x03\n\x01\x04\x12h\n\x0fGetTransactions\x12$.interbank.v1.GetTransactionsRequest\x1a%.interbank.v1.GetTransactionsResponse\"\x08\xaa\xbb\x18\x04\n\x02\x04\x02\x12V\n\tGetTotals\x12\x1e.interbank.v1.GetTotalsRequest\x1a\x1f.interbank.v1.GetTotalsResponse\"\x08\xaa\xbb\x18\x04\n\x02\x04\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17interbank/v1/bank.proto\x12\x0cinterbank.v1\x1a\x19interbank/v1/access.proto\x1a\x1ainterbank/v1/payment.proto\"B\n\x0eTransactionKey\x12\x12\n\npayment_id\x18\x01 \x01(\x0c\x12\r\n\x05payer\x18\x02 \x01(\t\x12\r\n\x05\x65poch\x18\x03 \x01(\x04\"\x82\x01\n\x0fTransactRequest\x12\r\n\x05\x65poch\x18\x01 \x01(\x04\x12(\n\x08prepares\x18\x02 \x01(\x0b\x32\x16.interbank.v1.Prepares\x12&\n\x07\x64\x65\x63ides\x18\x03 \x01(\x0b\x32\x15.interbank.v1.Decides\x12\x0e\n\x06number\x18\x04 \x01(\x04\"\x94\x01\n\x08Prepares\x12\x13\n\x0bpayment_ids\x18\x01 \x03(\x0c\x12\x0e\n\x06payers\x18\x02 \x03(\t\x12\x13\n\x0bpayer_banks\x18\x03 \x03(\t\x12\x0e\n\x06payees\x18\x04 \x03(\t\x12\x13\n\x0bpayee_banks\x18\x05 \x03(\t\x12\x15\n\ramounts_minor\x18\x06 \x03(\x03\x12\x12\n\ncurrencies\x18\x07 \x03(\t\"O\n\x07\x44\x65\x63ides\x12\x13\n\x0bpayment_ids\x18\x01 \x03(\x0c\x12\x0e\n\x06payers\x18\x02 \x03(\t\x12\x0e\n\x06\x65pochs\x18\x03 \x03(\x04\x12\x0f\n\x07\x63ommits\x18\x04 \x03(\x08\"\xb0\x01\n\x10TransactResponse\x12\"\n\x05votes\x18\x01 \x01(\x0b\x32\x13.interbank.v1.Votes\x12\x13\n\x0b\x64one_number\x18\x02 \x01(\x04\x12.\n\x08in_doubt\x18\x03 \x03(\x0b\x32\x1c.interbank.v1.TransactionKey\x12\x33\n\x0e\x63ontradictions\x18\x04 \x03(\x0b\x32\x1b.interbank.v1.Contradiction\"\x91\x01\n\x05Votes\x12\x13\n\x0bpayment_ids\x18\x01 \x03(\x0c\x12\x0e\n\x06payers\x18\x02 \x03(\t\x12\x0e\n\x06\x65pochs\x18\x03 \x03(\x04\x12%\n\x05kinds\x18\x04 \x03(\x0e\x32\x16.interbank.v1.VoteKind\x12,\n\x07reasons\x18\x05 \x03(\x0e\x32\x1b.interbank.v1.DeclineReason\"b\n\rContradiction\x12\x31\n\x0btransaction\x18\x01 \x01(\x0b\x32\x1c.interbank.v1.TransactionKey\x12\x0c\n\x04said\x18\x02 \x01(\t\x12\x10\n\x08recorded\x18\x03 \x01(\t\"\"\n\x12GetBalancesRequest\x12\x0c\n\x04user\x18\x01 \x01(\t\">\n\x13GetBalancesResponse\x12\'\n\x08\x62\x61lances\x18\x01 \x03(\x0b\x32\x15.interbank.v1.Balance\",\n\x16GetTransactionsRequest\x12\x12\n\npayment_id\x18\x01 \x01(\x0c\"N\n\x17GetTransactionsResponse\x12\x33\n\x0ctransactions\x18\x01 \x03(\x0b\x32\x1d.interbank.v1.BankTransaction\"\xa7\x01\n\x0f\x42\x61nkTransaction\x12)\n\x03key\x18\x01 \x01(\x0b\x32\x1c.interbank.v1.TransactionKey\x12-\n\x05state\x18\x02 \x01(\x0e\x32\x1e.interbank.v1.TransactionState\x12+\n\x06reason\x18\x03 \x01(\x0e\x32\x1b.interbank.v1.DeclineReason\x12\r\n\x05\x61t_us\x18\x04 \x01(\x03\"\x12\n\x10GetTotalsRequest\"q\n\x11GetTotalsResponse\x12\x0c\n\x04\x62\x61nk\x18\x01 \x01(\t\x12,\n\x06totals\x18\x02 \x03(\x0b\x32\x1c.interbank.v1.CurrencyTotals\x12\x10\n\x08in_doubt\x18\x03 \x01(\x04\x12\x0e\n\x06\x66\x61ults\x18\x04 \x03(\t\"\xdd\x01\n\x0e\x43urrencyTotals\x12\x10\n\x08\x63urrency\x18\x01 \x01(\t\x12\x17\n\x0f\x63ustomers_minor\x18\x02 \x01(\x03\x12\x15\n\rpaid_in_minor\x18\x03 \x01(\x03\x12\x12\n\nheld_minor\x18\x04 \x01(\x03\x12\x42\n\x0c\x64ue_to_minor\x18\x05 \x03(\x0b\x32,.interbank.v1.CurrencyTotals.DueToMinorEntry\x1a\x31\n\x0f\x44ueToMinorEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01*z\n\x08VoteKind\x12\x19\n\x15VOTE_KIND_UNSPECIFIED\x10\x00\x12\x11\n\rVOTE_KIND_YES\x10\x01\x12\x10\n\x0cVOTE_KIND_NO\x10\x02\x12\x17\n\x13VOTE_KIND_COMMITTED\x10\x03\x12\x15\n\x11VOTE_KIND_ABORTED\x10\x04*\x95\x01\n\x10TransactionState\x12!\n\x1dTRANSACTION_STATE_UNSPECIFIED\x10\x00\x12\x1e\n\x1aTRANSACTION_STATE_PREPARED\x10\x01\x12\x1f\n\x1bTRANSACTION_STATE_COMMITTED\x10\x02\x12\x1d\n\x19TRANSACTION_STATE_ABORTED\x10\x03\x32\x84\x03\n\x0b\x42\x61nkService\x12V\n\x08Transact\x12\x1d.interbank.v1.TransactRequest\x1a\x1e.interbank.v1.TransactResponse\"\x07\xaa\xbb\x18\x03\n\x01\x04(\x01\x30\x01\x12[\n\x0bGetBalances\x12 .interbank.v1.GetBalancesRequest\x1a!.interbank.v1.GetBalancesResponse\"\x07\xaa\xbb\x18\x03\n\x01\x04\x12h\n\x0fGetTransactions\x12$.interbank.v1.GetTransactionsRequest\x1a%.interbank.v1.GetTransactionsResponse\"\x08\xaa\xbb\x18\x04\n\x02\x04\x02\x12V\n\tGetTotals\x12\x1e.interbank.v1.GetTotalsRequest\x1a\x1f.interbank.v1.GetTotalsResponse\"\x08\xaa\xbb\x18\x04\n\x02\x04\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -43,42 +43,42 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_BANKSERVICE'].methods_by_name['GetTransactions']._serialized_options = b'\252\273\030\004\n\002\004\002'
   _globals['_BANKSERVICE'].methods_by_name['GetTotals']._loaded_options = None
   _globals['_BANKSERVICE'].methods_by_name['GetTotals']._serialized_options = b'\252\273\030\004\n\002\004\002'
-  _globals['_VOTEKIND']._serialized_start=1688
-  _globals['_VOTEKIND']._serialized_end=1810
-  _globals['_TRANSACTIONSTATE']._serialized_start=1813
-  _globals['_TRANSACTIONSTATE']._serialized_end=1962
+  _globals['_VOTEKIND']._serialized_start=1711
+  _globals['_VOTEKIND']._serialized_end=1833
+  _globals['_TRANSACTIONSTATE']._serialized_start=1836
+  _globals['_TRANSACTIONSTATE']._serialized_end=1985
   _globals['_TRANSACTIONKEY']._serialized_start=96
   _globals['_TRANSACTIONKEY']._serialized_end=162
   _globals['_TRANSACTREQUEST']._serialized_start=165
-  _globals['_TRANSACTREQUEST']._serialized_end=293
-  _globals['_PREPARE']._serialized_start=296
-  _globals['_PREPARE']._serialized_end=435
-  _globals['_DECIDE']._serialized_start=437
-  _globals['_DECIDE']._serialized_end=511
-  _globals['_TRANSACTRESPONSE']._serialized_start=514
-  _globals['_TRANSACTRESPONSE']._serialized_end=689
-  _globals['_VOTE']._serialized_start=692
-  _globals['_VOTE']._serialized_end=831
-  _globals['_CONTRADICTION']._serialized_start=833
-  _globals['_CONTRADICTION']._serialized_end=931
-  _globals['_GETBALANCESREQUEST']._serialized_start=933
-  _globals['_GETBALANCESREQUEST']._serialized_end=967
-  _globals['_GETBALANCESRESPONSE']._serialized_start=969
-  _globals['_GETBALANCESRESPONSE']._serialized_end=1031
-  _globals['_GETTRANSACTIONSREQUEST']._serialized_start=1033
-  _globals['_GETTRANSACTIONSREQUEST']._serialized_end=1077
-  _globals['_GETTRANSACTIONSRESPONSE']._serialized_start=1079
-  _globals['_GETTRANSACTIONSRESPONSE']._serialized_end=1157
-  _globals['_BANKTRANSACTION']._serialized_start=1160
-  _globals['_BANKTRANSACTION']._serialized_end=1327
-  _globals['_GETTOTALSREQUEST']._serialized_start=1329
-  _globals['_GETTOTALSREQUEST']._serialized_end=1347
-  _globals['_GETTOTALSRESPONSE']._serialized_start=1349
-  _globals['_GETTOTALSRESPONSE']._serialized_end=1462
-  _globals['_CURRENCYTOTALS']._serialized_start=1465
-  _globals['_CURRENCYTOTALS']._serialized_end=1686
-  _globals['_CURRENCYTOTALS_DUETOMINORENTRY']._serialized_start=1637
-  _globals['_CURRENCYTOTALS_DUETOMINORENTRY']._serialized_end=1686
-  _globals['_BANKSERVICE']._serialized_start=1965
-  _globals['_BANKSERVICE']._serialized_end=2353
+  _globals['_TRANSACTREQUEST']._serialized_end=295
+  _globals['_PREPARES']._serialized_start=298
+  _globals['_PREPARES']._serialized_end=446
+  _globals['_DECIDES']._serialized_start=448
+  _globals['_DECIDES']._serialized_end=527
+  _globals['_TRANSACTRESPONSE']._serialized_start=530
+  _globals['_TRANSACTRESPONSE']._serialized_end=706
+  _globals['_VOTES']._serialized_start=709
+  _globals['_VOTES']._serialized_end=854
+  _globals['_CONTRADICTION']._serialized_start=856
+  _globals['_CONTRADICTION']._serialized_end=954
+  _globals['_GETBALANCESREQUEST']._serialized_start=956
+  _globals['_GETBALANCESREQUEST']._serialized_end=990
+  _globals['_GETBALANCESRESPONSE']._serialized_start=992
+  _globals['_GETBALANCESRESPONSE']._serialized_end=1054
+  _globals['_GETTRANSACTIONSREQUEST']._serialized_start=1056
+  _globals['_GETTRANSACTIONSREQUEST']._serialized_end=1100
+  _globals['_GETTRANSACTIONSRESPONSE']._serialized_start=1102
+  _globals['_GETTRANSACTIONSRESPONSE']._serialized_end=1180
+  _globals['_BANKTRANSACTION']._serialized_start=1183
+  _globals['_BANKTRANSACTION']._serialized_end=1350
+  _globals['_GETTOTALSREQUEST']._serialized_start=1352
+  _globals['_GETTOTALSREQUEST']._serialized_end=1370
+  _globals['_GETTOTALSRESPONSE']._serialized_start=1372
+  _globals['_GETTOTALSRESPONSE']._serialized_end=1485
+  _globals['_CURRENCYTOTALS']._serialized_start=1488
+  _globals['_CURRENCYTOTALS']._serialized_end=1709
+  _globals['_CURRENCYTOTALS_DUETOMINORENTRY']._serialized_start=1660
+  _globals['_CURRENCYTOTALS_DUETOMINORENTRY']._serialized_end=1709
+  _globals['_BANKSERVICE']._serialized_start=1988
+  _globals['_BANKSERVICE']._serialized_end=2376
 # @@protoc_insertion_point(module_scope)

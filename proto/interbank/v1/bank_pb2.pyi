@@ -104,18 +104,20 @@ class TransactRequest(_message.Message):
     number: _builtins.int
     """Counts the messages of this stream from 1."""
     @_builtins.property
-    def prepares(self) -> _containers.RepeatedCompositeFieldContainer[Global___Prepare]: ...
+    def prepares(self) -> Global___Prepares: ...
     @_builtins.property
-    def decides(self) -> _containers.RepeatedCompositeFieldContainer[Global___Decide]: ...
+    def decides(self) -> Global___Decides:
+        """Carried out before the prepares: what a payment has brought can be spent by the next."""
+
     def __init__(
         self,
         *,
         epoch: _builtins.int = ...,
-        prepares: _abc.Iterable[Global___Prepare] | None = ...,
-        decides: _abc.Iterable[Global___Decide] | None = ...,
+        prepares: Global___Prepares | None = ...,
+        decides: Global___Decides | None = ...,
         number: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["decides", b"decides", "prepares", b"prepares"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
     _ClearFieldArgType: _TypeAlias = _typing.Literal["decides", b"decides", "epoch", b"epoch", "number", b"number", "prepares", b"prepares"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
@@ -124,70 +126,92 @@ class TransactRequest(_message.Message):
 Global___TransactRequest: _TypeAlias = TransactRequest  # noqa: Y015
 
 @_typing.final
-class Prepare(_message.Message):
+class Prepares(_message.Message):
+    """Prepares in columns: the n-th values of all fields belong together. A list a field
+    costs a fraction of what a message a payment would.
+    """
+
     DESCRIPTOR: _descriptor.Descriptor
 
-    PAYMENT_ID_FIELD_NUMBER: _builtins.int
-    PAYER_FIELD_NUMBER: _builtins.int
-    PAYER_BANK_FIELD_NUMBER: _builtins.int
-    PAYEE_FIELD_NUMBER: _builtins.int
-    PAYEE_BANK_FIELD_NUMBER: _builtins.int
-    AMOUNT_MINOR_FIELD_NUMBER: _builtins.int
-    CURRENCY_FIELD_NUMBER: _builtins.int
-    payment_id: _builtins.bytes
-    payer: _builtins.str
-    """Users, without @BANK."""
-    payer_bank: _builtins.str
-    payee: _builtins.str
-    payee_bank: _builtins.str
-    amount_minor: _builtins.int
-    currency: _builtins.str
+    PAYMENT_IDS_FIELD_NUMBER: _builtins.int
+    PAYERS_FIELD_NUMBER: _builtins.int
+    PAYER_BANKS_FIELD_NUMBER: _builtins.int
+    PAYEES_FIELD_NUMBER: _builtins.int
+    PAYEE_BANKS_FIELD_NUMBER: _builtins.int
+    AMOUNTS_MINOR_FIELD_NUMBER: _builtins.int
+    CURRENCIES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def payment_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """16 bytes each."""
+
+    @_builtins.property
+    def payers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Users, without @BANK."""
+
+    @_builtins.property
+    def payer_banks(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def payees(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def payee_banks(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def amounts_minor(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+    @_builtins.property
+    def currencies(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     def __init__(
         self,
         *,
-        payment_id: _builtins.bytes = ...,
-        payer: _builtins.str = ...,
-        payer_bank: _builtins.str = ...,
-        payee: _builtins.str = ...,
-        payee_bank: _builtins.str = ...,
-        amount_minor: _builtins.int = ...,
-        currency: _builtins.str = ...,
+        payment_ids: _abc.Iterable[_builtins.bytes] | None = ...,
+        payers: _abc.Iterable[_builtins.str] | None = ...,
+        payer_banks: _abc.Iterable[_builtins.str] | None = ...,
+        payees: _abc.Iterable[_builtins.str] | None = ...,
+        payee_banks: _abc.Iterable[_builtins.str] | None = ...,
+        amounts_minor: _abc.Iterable[_builtins.int] | None = ...,
+        currencies: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount_minor", b"amount_minor", "currency", b"currency", "payee", b"payee", "payee_bank", b"payee_bank", "payer", b"payer", "payer_bank", b"payer_bank", "payment_id", b"payment_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amounts_minor", b"amounts_minor", "currencies", b"currencies", "payee_banks", b"payee_banks", "payees", b"payees", "payer_banks", b"payer_banks", "payers", b"payers", "payment_ids", b"payment_ids"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___Prepare: _TypeAlias = Prepare  # noqa: Y015
+Global___Prepares: _TypeAlias = Prepares  # noqa: Y015
 
 @_typing.final
-class Decide(_message.Message):
+class Decides(_message.Message):
+    """Decisions in columns."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
-    PAYMENT_ID_FIELD_NUMBER: _builtins.int
-    PAYER_FIELD_NUMBER: _builtins.int
-    EPOCH_FIELD_NUMBER: _builtins.int
-    COMMIT_FIELD_NUMBER: _builtins.int
-    payment_id: _builtins.bytes
-    payer: _builtins.str
-    epoch: _builtins.int
-    commit: _builtins.bool
+    PAYMENT_IDS_FIELD_NUMBER: _builtins.int
+    PAYERS_FIELD_NUMBER: _builtins.int
+    EPOCHS_FIELD_NUMBER: _builtins.int
+    COMMITS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def payment_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]: ...
+    @_builtins.property
+    def payers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def epochs(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+    @_builtins.property
+    def commits(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bool]:
+        """Commit, or abort."""
+
     def __init__(
         self,
         *,
-        payment_id: _builtins.bytes = ...,
-        payer: _builtins.str = ...,
-        epoch: _builtins.int = ...,
-        commit: _builtins.bool = ...,
+        payment_ids: _abc.Iterable[_builtins.bytes] | None = ...,
+        payers: _abc.Iterable[_builtins.str] | None = ...,
+        epochs: _abc.Iterable[_builtins.int] | None = ...,
+        commits: _abc.Iterable[_builtins.bool] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["commit", b"commit", "epoch", b"epoch", "payer", b"payer", "payment_id", b"payment_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["commits", b"commits", "epochs", b"epochs", "payers", b"payers", "payment_ids", b"payment_ids"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___Decide: _TypeAlias = Decide  # noqa: Y015
+Global___Decides: _TypeAlias = Decides  # noqa: Y015
 
 @_typing.final
 class TransactResponse(_message.Message):
@@ -200,7 +224,7 @@ class TransactResponse(_message.Message):
     done_number: _builtins.int
     """Every message of the stream up to this number is carried out, and durable."""
     @_builtins.property
-    def votes(self) -> _containers.RepeatedCompositeFieldContainer[Global___Vote]: ...
+    def votes(self) -> Global___Votes: ...
     @_builtins.property
     def in_doubt(self) -> _containers.RepeatedCompositeFieldContainer[Global___TransactionKey]:
         """Only in the first message of a stream: all that this bank holds in doubt."""
@@ -212,12 +236,12 @@ class TransactResponse(_message.Message):
     def __init__(
         self,
         *,
-        votes: _abc.Iterable[Global___Vote] | None = ...,
+        votes: Global___Votes | None = ...,
         done_number: _builtins.int = ...,
         in_doubt: _abc.Iterable[Global___TransactionKey] | None = ...,
         contradictions: _abc.Iterable[Global___Contradiction] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["votes", b"votes"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
     _ClearFieldArgType: _TypeAlias = _typing.Literal["contradictions", b"contradictions", "done_number", b"done_number", "in_doubt", b"in_doubt", "votes", b"votes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
@@ -226,35 +250,42 @@ class TransactResponse(_message.Message):
 Global___TransactResponse: _TypeAlias = TransactResponse  # noqa: Y015
 
 @_typing.final
-class Vote(_message.Message):
+class Votes(_message.Message):
+    """Votes in columns."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
-    PAYMENT_ID_FIELD_NUMBER: _builtins.int
-    PAYER_FIELD_NUMBER: _builtins.int
-    EPOCH_FIELD_NUMBER: _builtins.int
-    VOTE_FIELD_NUMBER: _builtins.int
-    REASON_FIELD_NUMBER: _builtins.int
-    payment_id: _builtins.bytes
-    payer: _builtins.str
-    epoch: _builtins.int
-    vote: Global___VoteKind.ValueType
-    reason: _payment_pb2.DeclineReason.ValueType
+    PAYMENT_IDS_FIELD_NUMBER: _builtins.int
+    PAYERS_FIELD_NUMBER: _builtins.int
+    EPOCHS_FIELD_NUMBER: _builtins.int
+    KINDS_FIELD_NUMBER: _builtins.int
+    REASONS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def payment_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]: ...
+    @_builtins.property
+    def payers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def epochs(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+    @_builtins.property
+    def kinds(self) -> _containers.RepeatedScalarFieldContainer[Global___VoteKind.ValueType]: ...
+    @_builtins.property
+    def reasons(self) -> _containers.RepeatedScalarFieldContainer[_payment_pb2.DeclineReason.ValueType]: ...
     def __init__(
         self,
         *,
-        payment_id: _builtins.bytes = ...,
-        payer: _builtins.str = ...,
-        epoch: _builtins.int = ...,
-        vote: Global___VoteKind.ValueType = ...,
-        reason: _payment_pb2.DeclineReason.ValueType = ...,
+        payment_ids: _abc.Iterable[_builtins.bytes] | None = ...,
+        payers: _abc.Iterable[_builtins.str] | None = ...,
+        epochs: _abc.Iterable[_builtins.int] | None = ...,
+        kinds: _abc.Iterable[Global___VoteKind.ValueType] | None = ...,
+        reasons: _abc.Iterable[_payment_pb2.DeclineReason.ValueType] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch", "payer", b"payer", "payment_id", b"payment_id", "reason", b"reason", "vote", b"vote"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["epochs", b"epochs", "kinds", b"kinds", "payers", b"payers", "payment_ids", b"payment_ids", "reasons", b"reasons"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___Vote: _TypeAlias = Vote  # noqa: Y015
+Global___Votes: _TypeAlias = Votes  # noqa: Y015
 
 @_typing.final
 class Contradiction(_message.Message):

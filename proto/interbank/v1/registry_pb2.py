@@ -26,7 +26,7 @@ from interbank.v1 import access_pb2 as interbank_dot_v1_dot_access__pb2
 from interbank.v1 import bank_pb2 as interbank_dot_v1_dot_bank__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1binterbank/v1/registry.proto\x12\x0cinterbank.v1\x1a\x19interbank/v1/access.proto\x1a\x17interbank/v1/bank.proto\"4\n\x13RegisterBankRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\"%\n\x14RegisterBankResponse\x12\r\n\x05\x65poch\x18\x01 \x01(\x04\"I\n\x13GetDecisionsRequest\x12\x32\n\x0ctransactions\x18\x01 \x03(\x0b\x32\x1c.interbank.v1.TransactionKey\"?\n\x14GetDecisionsResponse\x12\'\n\tdecisions\x18\x01 \x03(\x0b\x32\x14.interbank.v1.Decide2\xd1\x01\n\x0fRegistryService\x12^\n\x0cRegisterBank\x12!.interbank.v1.RegisterBankRequest\x1a\".interbank.v1.RegisterBankResponse\"\x07\xaa\xbb\x18\x03\n\x01\x03\x12^\n\x0cGetDecisions\x12!.interbank.v1.GetDecisionsRequest\x1a\".interbank.v1.GetDecisionsResponse\"\x07\xaa\xbb\x18\x03\n\x01\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1binterbank/v1/registry.proto\x12\x0cinterbank.v1\x1a\x19interbank/v1/access.proto\x1a\x17interbank/v1/bank.proto\"4\n\x13RegisterBankRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\"%\n\x14RegisterBankResponse\x12\r\n\x05\x65poch\x18\x01 \x01(\x04\"I\n\x13GetDecisionsRequest\x12\x32\n\x0ctransactions\x18\x01 \x03(\x0b\x32\x1c.interbank.v1.TransactionKey\"@\n\x14GetDecisionsResponse\x12(\n\tdecisions\x18\x01 \x01(\x0b\x32\x15.interbank.v1.Decides2\xd1\x01\n\x0fRegistryService\x12^\n\x0cRegisterBank\x12!.interbank.v1.RegisterBankRequest\x1a\".interbank.v1.RegisterBankResponse\"\x07\xaa\xbb\x18\x03\n\x01\x03\x12^\n\x0cGetDecisions\x12!.interbank.v1.GetDecisionsRequest\x1a\".interbank.v1.GetDecisionsResponse\"\x07\xaa\xbb\x18\x03\n\x01\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -44,7 +44,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETDECISIONSREQUEST']._serialized_start=190
   _globals['_GETDECISIONSREQUEST']._serialized_end=263
   _globals['_GETDECISIONSRESPONSE']._serialized_start=265
-  _globals['_GETDECISIONSRESPONSE']._serialized_end=328
-  _globals['_REGISTRYSERVICE']._serialized_start=331
-  _globals['_REGISTRYSERVICE']._serialized_end=540
+  _globals['_GETDECISIONSRESPONSE']._serialized_end=329
+  _globals['_REGISTRYSERVICE']._serialized_start=332
+  _globals['_REGISTRYSERVICE']._serialized_end=541
 # @@protoc_insertion_point(module_scope)

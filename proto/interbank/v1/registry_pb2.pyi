@@ -88,7 +88,7 @@ class GetDecisionsResponse(_message.Message):
 
     DECISIONS_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def decisions(self) -> _containers.RepeatedCompositeFieldContainer[_bank_pb2.Decide]:
+    def decisions(self) -> _bank_pb2.Decides:
         """One for each decided transaction that was asked about; those still under way
         are left out: ask again.
         """
@@ -96,9 +96,9 @@ class GetDecisionsResponse(_message.Message):
     def __init__(
         self,
         *,
-        decisions: _abc.Iterable[_bank_pb2.Decide] | None = ...,
+        decisions: _bank_pb2.Decides | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["decisions", b"decisions"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
     _ClearFieldArgType: _TypeAlias = _typing.Literal["decisions", b"decisions"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...

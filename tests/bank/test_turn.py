@@ -1,0 +1,69 @@
+"""A bank's turn: what order things are carried out in, and what a torn message comes to."""
+
+import apsw
+import pytest
+from interbank.v1 import bank_pb2 as pb
+
+from nodes.bank.conversions import read_decides, read_prepares, write_votes
+from nodes.bank.store import SCHEMA, BankStore
+from nodes.bank.turn import Received, take_turn
+from nodes.core.ledger import Ledger
+from nodes.core.messages import Decide, Prepare, Reason, Vote, VoteKind
+from nodes.core.participant import Participant
+from nodes.gateway.conversions import read_votes, write_decides, write_prepares
+
+FIRST, SECOND = bytes([1]) * 16, bytes([2]) * 16
+
+
+@pytest.fixture
+def bank():
+    connection = apsw.Connection(":memory:")
+    connection.execute(SCHEMA)
+    store = BankStore(connection)
+    store.open_accounts({"alice": 100, "bob": 0}, "INR", now_us=0)
+    participant = Participant("HDFC", Ledger(store.find_account))
+
+    def turn(prepares, decides=()):
+        [said] = take_turn(participant, store, [Received(prepares, list(decides), "stream", 1)], now_us=5)
+        return [(vote.payment_id, vote.kind, vote.reason) for vote in said.votes]
+
+    return turn
+
+
+def test_what_a_payment_brings_can_be_spent_by_the_next_in_the_same_message(bank):
+    paid = Prepare(FIRST, "alice", 1, "HDFC", "bob", "HDFC", 100, "INR")
+    assert bank([paid]) == [(FIRST, VoteKind.YES, Reason.NONE)]
+    spent = Prepare(SECOND, "bob", 1, "HDFC", "carol", "ICICI", 100, "INR")
+    assert bank([spent], [Decide(FIRST, "alice", 1, commit=True)]) == [(SECOND, VoteKind.YES, Reason.NONE)]
+
+
+PREPARES = [
+    Prepare(FIRST, "alice", 3, "HDFC", "bob", "ICICI", 100, "INR"),
+    Prepare(SECOND, "bob", 3, "ICICI", "alice", "HDFC", 2**63 - 1, "JPY"),
+]
+DECIDES = [Decide(FIRST, "alice", 2, commit=True), Decide(SECOND, "bob", 3, commit=False)]
+VOTES = [Vote(FIRST, "alice", 3, VoteKind.YES, Reason.NONE), Vote(SECOND, "bob", 3, VoteKind.NO, Reason(1))]
+
+
+@pytest.mark.parametrize("count", [0, 1, 2])
+def test_what_goes_out_in_columns_comes_in_as_it_was(count):
+    request = pb.TransactRequest(epoch=3, prepares=write_prepares(PREPARES[:count]))
+    assert read_prepares(request) == PREPARES[:count]
+    assert read_decides(write_decides(DECIDES[:count])) == DECIDES[:count]
+    assert read_votes(write_votes(VOTES[:count])) == VOTES[:count]
+
+
+def test_torn_columns_are_not_read():
+    request = pb.TransactRequest(epoch=3, prepares=write_prepares(PREPARES))
+    request.prepares.payers.append("carol")
+    with pytest.raises(ValueError, match="longer than"):
+        read_prepares(request)
+    votes = write_votes(VOTES)
+    del votes.kinds[1:]
+    with pytest.raises(ConnectionError, match="votes are torn"):
+        read_votes(votes)
+
+
+def test_a_vote_of_a_kind_that_is_unknown_here_is_a_no():
+    votes = pb.Votes(payment_ids=[FIRST], payers=["alice"], epochs=[1], kinds=[99], reasons=[99])
+    assert read_votes(votes) == [Vote(FIRST, "alice", 1, VoteKind.NO, Reason.ABORTED_BY_BANK)]
