@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, Self
 
 import apsw
 
-from nodes.core.ledger import Account, Changes, Entry, Hold, paid_in_account
+from nodes.core.ledger import Account, Changes, Entry, Hold, compare_accounts, paid_in_account
 from nodes.core.messages import Outcome, PaymentKey, Reason
 from nodes.runtime.chain_table import CHAIN_SCHEMA, ChainTable
 from nodes.runtime.database import BooksAltered, CommitCount, DatabaseUnusable, open_database, select_in
@@ -191,6 +191,10 @@ class BankStore:
         ).fetchone()
         return Account(*row) if row else None
 
+    def accounts(self) -> list[Account]:
+        """Return all accounts as they are on disk."""
+        return [Account(*row) for row in self._execute("SELECT * FROM account")]
+
     def holds(self) -> list[Hold]:
         """Return all holds, oldest first."""
         return [Hold(*row) for row in self._execute("SELECT * FROM hold ORDER BY at_us")]
@@ -242,31 +246,12 @@ class BankStore:
         of the journal while it is no longer than `_FOLDED_AT_START` entries.
         """
         is_short = self.chain.head.last_sequence <= _FOLDED_AT_START
-        return self.chain.find_breaks() + self._compare_accounts(self._fold_journal() if is_short else None)
+        folded = self._fold_journal() if is_short else None
+        return [*self.chain.find_breaks(), *compare_accounts(self.accounts(), self.holds(), folded)]
 
     def find_faults(self) -> list[str]:
         """Fold the journal and compare: one line for each account that differs. Reads everything."""
-        return self._compare_accounts(self._fold_journal())
-
-    def _compare_accounts(self, folded: dict[str, int] | None) -> list[str]:
-        """Compare all accounts with the holds, with each other, and with what the journal folds to."""
-        promised = self._fold_holds()
-        sums: dict[str, int] = {}
-        faults = []
-        for name, currency, *found in self._execute("SELECT * FROM account"):
-            sums[currency] = sums.get(currency, 0) + found[0]
-            posted = found[0] if folded is None else folded.pop(name, 0)
-            wanted = [posted, *promised.pop(name, (0, 0))]
-            if found != wanted:
-                faults.append(
-                    f"account {name} has posted, held, incoming {found[0]}, {found[1]}, {found[2]};"
-                    f" journal and holds give {wanted[0]}, {wanted[1]}, {wanted[2]}"
-                )
-        faults += [f"account {name} is gone; journal or holds name it" for name in {*(folded or ()), *promised}]
-        faults += [
-            f"the accounts in {currency} sum to {posted}, not to 0" for currency, posted in sums.items() if posted
-        ]
-        return faults
+        return list(compare_accounts(self.accounts(), self.holds(), self._fold_journal()))
 
     def _fold_journal(self) -> dict[str, int]:
         """Return what each account's entries sum to."""
@@ -276,15 +261,6 @@ class BankStore:
             for name, amount_minor in self._execute(query):
                 folded[name] = folded.get(name, 0) + sign * amount_minor
         return folded
-
-    def _fold_holds(self) -> dict[str, tuple[int, int]]:
-        promised: dict[str, tuple[int, int]] = {}
-        for hold in self.holds():
-            held, incoming = promised.get(hold.debit_account, (0, 0))
-            promised[hold.debit_account] = held + hold.amount_minor, incoming
-            held, incoming = promised.get(hold.credit_account, (0, 0))
-            promised[hold.credit_account] = held, incoming + hold.amount_minor
-        return promised
 
 
 def _entry(row: tuple[Any, ...]) -> Entry:

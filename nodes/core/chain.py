@@ -106,3 +106,12 @@ def find_breaks(
             is_intact = False
         if not is_intact:
             yield f"{what} are not what was written (link {link.number})"
+
+
+def explain_head(heard: Heard, link: Head | None, listener: str) -> str:
+    """Say how what ``listener`` heard of a chain differs from its link of that number; empty if it does not."""
+    if link is None:
+        return f"its chain was cut: {listener} has heard of link {heard.number}, which is not there"
+    if link.hash != heard.hash:
+        return f"its chain was made anew: link {heard.number} is not the one that {listener} has heard of"
+    return ""

@@ -19,7 +19,7 @@ transactions may hold money of one account, and can only fail on funds.
 Source: O'Neil 1986 (escrow); TigerBeetle, two-phase transfers.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -184,3 +184,42 @@ def clearing_account(bank: str, currency: str) -> str:
 def paid_in_account(currency: str) -> str:
     """Name the account that what comes from outside is debited to."""
     return f"@paid-in/{currency}"
+
+
+def compare_accounts(
+    accounts: Iterable[Account], holds: Iterable[Hold], folded: Mapping[str, int] | None
+) -> Iterator[str]:
+    """Compare a bank's accounts with its holds, with each other, and with what its journal folds to.
+
+    Yields a line for each that differs. ``folded`` is None to leave the journal out.
+    """
+    promised = _fold_holds(holds)
+    missing = {*promised, *(folded or ())}
+    sums: dict[str, int] = {}
+    for account in accounts:
+        name = account.name
+        missing.discard(name)
+        sums[account.currency] = sums.get(account.currency, 0) + account.posted
+        found = account.posted, account.held, account.incoming
+        wanted = account.posted if folded is None else folded.get(name, 0), *promised.get(name, (0, 0))
+        if found != wanted:
+            yield (
+                f"account {name} has posted, held, incoming {found[0]}, {found[1]}, {found[2]};"
+                f" journal and holds give {wanted[0]}, {wanted[1]}, {wanted[2]}"
+            )
+    for name in sorted(missing):
+        yield f"account {name} is gone; journal or holds name it"
+    for currency, posted in sums.items():
+        if posted:
+            yield f"the accounts in {currency} sum to {posted}, not to 0"
+
+
+def _fold_holds(holds: Iterable[Hold]) -> dict[str, tuple[int, int]]:
+    """Return what each account has promised, and was promised: (held, incoming)."""
+    promised: dict[str, tuple[int, int]] = {}
+    for hold in holds:
+        held, incoming = promised.get(hold.debit_account, (0, 0))
+        promised[hold.debit_account] = held + hold.amount_minor, incoming
+        held, incoming = promised.get(hold.credit_account, (0, 0))
+        promised[hold.credit_account] = held, incoming + hold.amount_minor
+    return promised

@@ -1,0 +1,170 @@
+"""What was decided on payments, against what banks, holds and clients have on record of them."""
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+from nodes.core.books import BankBooks, GatewayBooks, Told
+from nodes.core.ledger import Entry, Hold, clearing_account
+from nodes.core.messages import Outcome, Payment, PaymentKey
+from nodes.core.violations import format_payment_id
+
+
+class Finding(NamedTuple):
+    """One thing that is wrong: which check found it, where, and with which payment, if with one."""
+
+    check: str
+    node: str
+    said: str
+    key: PaymentKey | None = None
+
+    def __str__(self) -> str:
+        """Write it on one line."""
+        if self.key is None:
+            return f"{self.check}: {self.node}: {self.said}"
+        payment_id, payer = self.key
+        return f"{self.check}: {self.node}: payment {format_payment_id(payment_id)} of {payer}: {self.said}"
+
+
+class _Decided(NamedTuple):
+    epoch: int
+    payment: Payment
+    outcome: int
+
+    @property
+    def is_committed(self) -> bool:
+        return self.outcome == Outcome.COMMITTED
+
+
+class Reconciliation:
+    """One part of the payments: what was decided on them, against what banks and clients have on record."""
+
+    def __init__(self, gateway: GatewayBooks, is_ours: Callable[[PaymentKey], bool]) -> None:
+        self.findings: list[Finding] = []
+        self.on_the_way: dict[str, int] = {}
+        self._epoch = gateway.epoch
+        self._is_ours = is_ours
+        self._decided: dict[PaymentKey, _Decided] = {}
+        for decision in gateway.decisions():
+            key = decision.payment.key
+            if is_ours(key):
+                if key in self._decided:
+                    self._find("exactly once", "gateway", key, f"decided again, as number {decision.sequence}")
+                self._decided[key] = _Decided(decision.epoch, decision.payment, decision.outcome)
+
+    def _find(self, check: str, node: str, key: PaymentKey, said: str) -> None:
+        self.findings.append(Finding(check, node, said, key))
+
+    def look_at(self, bank: BankBooks) -> None:
+        """Compare a bank's journal and holds with the decisions."""
+        posted: set[PaymentKey] = set()
+        for _, entry in bank.entries():
+            key = entry.payment_id, entry.payer
+            if entry.payment_id is not None and self._is_ours(key):
+                self._check_entry(bank.name, entry, key, posted)
+        held = {hold.key: hold for hold in bank.holds if self._is_ours(hold.key)}
+        for hold in held.values():
+            self._check_hold(bank.name, hold, hold.key in posted)
+        for key, decided in self._decided.items():
+            if decided.is_committed and bank.name in decided.payment.banks and key not in posted:
+                self._check_unposted(bank.name, key, decided, held.get(key))
+
+    def _check_entry(self, bank: str, entry: Entry, key: PaymentKey, posted: set[PaymentKey]) -> None:
+        decided = self._decided.get(key)
+        is_same_try = decided is not None and decided.is_committed and decided.epoch == entry.epoch
+        if entry.outcome != Outcome.COMMITTED:
+            if is_same_try:
+                self._find(
+                    "atomicity", bank, key, f"aborted here, committed by the gateway in epoch {entry.epoch}"
+                )
+            return
+        if key in posted:
+            self._find("exactly once", bank, key, "posted more than once")
+        posted.add(key)
+        if decided is None:
+            self._find("atomicity", bank, key, "posted here, and the gateway has no decision on it")
+        elif not is_same_try:
+            decision = f"{_name(decided.outcome)} in epoch {decided.epoch}"
+            said = f"posted here for epoch {entry.epoch}; the gateway's decision is: {decision}"
+            self._find("atomicity", bank, key, said)
+        elif _moved(entry) != _due(bank, decided.payment):
+            self._find(
+                "atomicity",
+                bank,
+                key,
+                f"posted as {_show(*_moved(entry))}; decided was {_show(*_due(bank, decided.payment))}",
+            )
+
+    def _check_hold(self, bank: str, hold: Hold, is_posted: bool) -> None:
+        decided = self._decided.get(hold.key)
+        if is_posted:
+            self._find("holds", bank, hold.key, "held here, though it is posted")
+        elif hold.epoch > self._epoch:
+            self._find("holds", bank, hold.key, f"held here for epoch {hold.epoch}, which has not begun")
+        elif (
+            decided
+            and decided.is_committed
+            and decided.epoch == hold.epoch
+            and _moved(hold) != _due(bank, decided.payment)
+        ):
+            self._find(
+                "holds",
+                bank,
+                hold.key,
+                f"held as {_show(*_moved(hold))}; decided was {_show(*_due(bank, decided.payment))}",
+            )
+
+    def _check_unposted(self, bank: str, key: PaymentKey, decided: _Decided, hold: Hold | None) -> None:
+        if hold is None or hold.epoch != decided.epoch:
+            self._find(
+                "atomicity",
+                bank,
+                key,
+                f"committed by the gateway in epoch {decided.epoch}; neither posted nor held here",
+            )
+            return
+        payment = decided.payment
+        sign = (bank == payment.payee_bank) - (bank == payment.payer_bank)
+        amount_minor = self.on_the_way.get(payment.currency, 0) + sign * payment.amount_minor
+        self.on_the_way[payment.currency] = amount_minor
+
+    def look_at_clients(self, told: Mapping[PaymentKey, Told]) -> None:
+        """Compare what clients were told with the decisions."""
+        for key, each in told.items():
+            if not self._is_ours(key):
+                continue
+            decided = self._decided.get(key)
+            recorded = "no decision" if decided is None else _name(decided.outcome)
+            if each.outcome is None:
+                if decided is not None and decided.is_committed and _asked(decided.payment) == each[1:5]:
+                    self._find("told", "client", key, "was told that it will not be paid; on record is: committed")
+            elif decided is None or decided.outcome != each.outcome or _asked(decided.payment) != each[1:5]:
+                said = f"was told {each.outcome.name.lower()}; on record is: {recorded}"
+                same = decided is not None and decided.outcome == each.outcome
+                self._find(
+                    "told", "client", key, f"{said}, with other parties or another amount" if same else said
+                )
+
+
+def _name(outcome: int) -> str:
+    return Outcome(outcome).name.lower() if outcome in set(Outcome) else f"outcome {outcome}"
+
+
+def _asked(payment: Payment) -> tuple[str, str, int, str]:
+    _, payer, payer_bank, payee, payee_bank, amount_minor, currency, _ = payment
+    return f"{payer}@{payer_bank}", f"{payee}@{payee_bank}", amount_minor, currency
+
+
+def _moved(moved: Entry | Hold) -> tuple[str, str, int, str]:
+    return moved.debit_account, moved.credit_account, moved.amount_minor, moved.currency
+
+
+def _due(bank: str, payment: Payment) -> tuple[str, str, int, str]:
+    """Return what a payment that commits moves at one of its banks."""
+    currency = payment.currency
+    debit = payment.payer if payment.payer_bank == bank else clearing_account(payment.payer_bank, currency)
+    credit = payment.payee if payment.payee_bank == bank else clearing_account(payment.payee_bank, currency)
+    return debit, credit, payment.amount_minor, currency
+
+
+def _show(debit: str, credit: str, amount_minor: int, currency: str) -> str:
+    return f"{amount_minor} {currency} from {debit} to {credit}"
