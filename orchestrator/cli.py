@@ -26,6 +26,7 @@ COMMANDS = {
     "chaos": "Break nodes on purpose.",
     "certs": "Look at the certificates.",
     "user": "Make password hashes for users.json.",
+    "bench": "Measure payments a second, and add up the books afterwards.",
     "doctor": "Look for what is wrong, or soon will be.",
     "down": "Stop everything.",
 }
@@ -92,7 +93,7 @@ def main() -> None:
     except Exception as error:
         if not _is_mendable(error):
             raise
-        for line in str(error).splitlines():
+        for line in [*str(error).splitlines(), *getattr(error, "__notes__", ())]:
             click.echo(f"error: {line}", err=True)
         sys.exit(FAILED)
     sys.exit(code if isinstance(code, int) else OK)

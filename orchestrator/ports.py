@@ -45,3 +45,14 @@ def _name_holder(port: int) -> str:
     except psutil.Error:
         pass
     return " by a process of another user"
+
+
+def find_free_ports(count: int) -> list[int]:
+    """Return ports of localhost that nobody listens at now, all different."""
+    held = [socket.socket() for _ in range(count)]
+    for listener in held:
+        listener.bind(("127.0.0.1", 0))
+    ports = [int(listener.getsockname()[1]) for listener in held]
+    for listener in held:
+        listener.close()
+    return ports

@@ -29,7 +29,12 @@ DURATION = _Duration()
 
 
 def open_folder(_: click.Context, __: click.Parameter, file: Path) -> ClusterFolder:
-    """Return the folder of a cluster.yaml that exists; the callback of `folder_option`."""
+    """Do as `demand_folder`; the callback of `folder_option`."""
+    return demand_folder(file)
+
+
+def demand_folder(file: Path) -> ClusterFolder:
+    """Return the folder of a cluster.yaml, which must exist."""
     if not file.is_file():
         raise click.ClickException(
             f"{file} does not exist; run this in the cluster's folder or give --file; "

@@ -1,0 +1,52 @@
+"""The check after a load: books fold, no money was made or lost, and all that was acknowledged is on record."""
+
+import time
+from collections.abc import Iterator
+
+from interbank.v1 import operator_pb2
+
+from nodes.client import OperatorClient
+
+_QUIET_WITHIN_S = 30.0
+_RETRY_S = 0.05
+
+
+def find_faults(gateway: OperatorClient, *, committed: int, acknowledged: int) -> list[str]:
+    """Return a line for each thing that is wrong; none when the books are clean.
+
+    ``committed`` is what the gateway had on record when the load began, ``acknowledged``
+    how many payments the callers were told are committed since.
+    """
+    totals = _wait_until_quiet(gateway)
+    faults = [f"{bank.bank}: {fault}" for bank in totals.banks for fault in bank.faults]
+    faults += [f"{bank} cannot be asked for its books" for bank in totals.unavailable_banks]
+    faults += [f"{bank.bank} has {bank.in_doubt} in doubt" for bank in totals.banks if bank.in_doubt]
+    faults += _find_imbalances(totals)
+    recorded = gateway.status().gateway.committed - committed
+    if recorded < acknowledged:
+        faults.append(f"{acknowledged} payments were acknowledged, and only {recorded} are on record")
+    return faults
+
+
+def _wait_until_quiet(gateway: OperatorClient) -> operator_pb2.CollectTotalsResponse:
+    """Return the sums once all that was decided has reached the banks, or when that takes too long."""
+    gives_up_s = time.monotonic() + _QUIET_WITHIN_S
+    while True:
+        totals = gateway.collect_totals()
+        is_quiet = not totals.unavailable_banks and not any(bank.in_doubt for bank in totals.banks)
+        if is_quiet or time.monotonic() > gives_up_s:
+            return totals
+        time.sleep(_RETRY_S)
+
+
+def _find_imbalances(totals: operator_pb2.CollectTotalsResponse) -> Iterator[str]:
+    sums = [each for bank in totals.banks for each in bank.totals]
+    for currency in sorted({each.currency for each in sums}):
+        own = [each for each in sums if each.currency == currency]
+        owned = sum(each.customers_minor for each in own)
+        paid_in = sum(each.paid_in_minor for each in own)
+        due = sum(sum(each.due_to_minor.values()) for each in own)
+        if owned != paid_in:
+            yield f"customers own {owned} of the {paid_in} minor units of {currency} that were paid in"
+        if due:
+            yield f"what the banks owe each other adds up to {due} minor units of {currency}, not to 0"

@@ -1,0 +1,66 @@
+"""The loads: who pays whom, in what way, on what cluster. One row a kind, in the order they are run."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+_PAYERS = 4
+_PAYEES = 1000
+
+
+class Call(StrEnum):
+    """How a caller pays."""
+
+    UNARY = "unary"
+    """One payment a call, one call at a time: Pay."""
+    STREAM = "stream"
+    """Many payments a message, one message at a time: PayMany."""
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """One load: ``callers`` pay at once, as one of ``payers`` users each, to ``payees`` at ``banks`` banks."""
+
+    name: str
+    call: Call
+    callers: int
+    batch: int = 1
+    banks: int = 2
+    payers: int = _PAYERS
+    payees: int = _PAYEES
+
+    @property
+    def title(self) -> str:
+        """The load in a few words, different from every other's."""
+        words = [self.name]
+        if self.call is Call.STREAM:
+            words.append(f"{self.batch:,} a message")
+        if self.callers > 1:
+            words.append(f"{self.callers} callers")
+        return ", ".join(words)
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """What people may choose: how many call at once, and how many payments a message holds."""
+
+    callers: int = 64
+    batches: Sequence[int] = (64, 256, 1024)
+    banks: int = 30
+
+
+NAMES = ("one", "unary", "batch", "hot-accounts", "many-banks")
+"""Each kind of load, in the order of running."""
+
+
+def choose_loads(names: Sequence[str], sizes: Sizes) -> list[Load]:
+    """Return the loads of these kinds, all kinds if none is named, in the order of `NAMES`."""
+    largest = max(sizes.batches)
+    every = [
+        Load("one", Call.UNARY, callers=1),
+        Load("unary", Call.UNARY, callers=sizes.callers),
+        *(Load("batch", Call.STREAM, callers=_PAYERS, batch=batch) for batch in sorted(sizes.batches)),
+        Load("hot-accounts", Call.STREAM, callers=_PAYERS, batch=largest, payers=2, payees=2),
+        Load("many-banks", Call.STREAM, callers=_PAYERS, batch=largest, banks=sizes.banks),
+    ]
+    return [load for load in every if load.name in (names or NAMES)]

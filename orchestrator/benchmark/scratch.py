@@ -1,0 +1,92 @@
+"""A cluster of the benchmark's own: made for one load, on free ports, in a folder that goes with it."""
+
+import json
+import secrets
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from nodes.runtime.passwords import hash_password
+from orchestrator.accounts import ensure_accounts
+from orchestrator.benchmark.loads import Load
+from orchestrator.benchmark.target import Target, route_to_many
+from orchestrator.certificates import ensure_certificates
+from orchestrator.config import ClusterConfig, load
+from orchestrator.folder import CONFIG_NAME, ClusterFolder
+from orchestrator.plan import Plan
+from orchestrator.planning import make_plan
+from orchestrator.ports import find_free_ports
+from orchestrator.starting import CannotStart, NotInTime, join_or_start, wait_for
+from orchestrator.stopping import stop_cluster
+
+_UP_WITHIN_S = 120.0
+_OPENING = "10,000,000,000.00"
+# Books that are added up keep a bank busy; it does not hang.
+_CONFIG = """name: bench.local
+gateway: {{address: localhost:{port}}}
+liveness: {{hung_after: 5m}}
+banks:
+{banks}
+"""
+
+
+@contextmanager
+def scratch_cluster(load: Load, parent: Path) -> Iterator[Target]:
+    """Give a cluster for a load, all of it serving; it is stopped, and its folder removed, at the end.
+
+    When what is done with it fails, the folder is kept and named in a note of the
+    error. Raises `CannotStart`.
+    """
+    root = Path(tempfile.mkdtemp(prefix="cluster-bench-", dir=parent))
+    folder = ClusterFolder(root)
+    try:
+        yield _start(load, folder)
+    except Exception as error:
+        stop_cluster(folder.control_socket)
+        error.add_note(f"the cluster's folder is kept: {root}")
+        raise
+    except BaseException:
+        _remove(folder)
+        raise
+    _remove(folder)
+
+
+def _remove(folder: ClusterFolder) -> None:
+    stop_cluster(folder.control_socket)
+    shutil.rmtree(folder.root)
+
+
+def _start(load: Load, folder: ClusterFolder) -> Target:
+    password = secrets.token_hex(16)
+    payers = [f"payer-{number}" for number in range(load.payers)]
+    payees = [f"payee-{number}" for number in range(load.payees)]
+    banks = [f"BANK{number:02}" for number in range(1, load.banks + 1)]
+    config = _write_files(folder, banks, [*payers, *payees], hash_password(password))
+    join_or_start(folder.control_socket, lambda: _prepare(config, folder), within_s=_UP_WITHIN_S)
+    try:
+        wait_for(folder.control_socket, lambda nodes: all(n["is_ready"] for n in nodes), within_s=_UP_WITHIN_S)
+    except NotInTime as late:
+        missing = ", ".join(node["name"] for node in late.nodes if not node["is_ready"])
+        raise CannotStart(f"{missing} did not serve within {_UP_WITHIN_S:g} s") from late
+    return Target(config, folder, route_to_many(payers, payees, banks), password)
+
+
+def _write_files(folder: ClusterFolder, banks: list[str], users: list[str], password_hash: str) -> ClusterConfig:
+    port, *bank_ports = find_free_ports(1 + len(banks))
+    lines = [
+        f"  {bank}: {{address: localhost:{bank_port}}}" for bank, bank_port in zip(banks, bank_ports, strict=True)
+    ]
+    folder.config.write_text(_CONFIG.format(port=port, banks="\n".join(lines)))
+    accounts = dict.fromkeys(banks, _OPENING)
+    known = {"role": "customer", "password_hash": password_hash, "accounts": accounts}
+    (folder.root / "users.json").write_text(json.dumps({"users": [{"name": user, **known} for user in users]}))
+    return load(folder.root / CONFIG_NAME)
+
+
+def _prepare(config: ClusterConfig, folder: ClusterFolder) -> Plan:
+    folder.logs.mkdir(mode=0o700)
+    ensure_accounts(config, folder)
+    list(ensure_certificates(config, folder))
+    return make_plan(config, folder)

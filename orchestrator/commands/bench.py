@@ -1,0 +1,132 @@
+"""`cluster bench`: how many payments a second, how fast, at what cost; then the books are added up."""
+
+import json
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from orchestrator.benchmark.loads import NAMES, Sizes
+from orchestrator.commands.options import DURATION, FILE, demand_folder, output_option
+from orchestrator.progress import Progress
+
+if TYPE_CHECKING:
+    from orchestrator.benchmark.campaign import Campaign
+
+_DEFAULT = Sizes()
+_FOR_MIN_S = 0.1
+
+
+def _demand_time(_: click.Context, __: click.Parameter, for_s: float) -> float:
+    if for_s < _FOR_MIN_S:
+        raise click.BadParameter("less than 100ms measures nothing")
+    return for_s
+
+
+@click.command()
+@click.option("--load", "names", type=click.Choice(NAMES), multiple=True, help="Only this; may be repeated.")
+@click.option(
+    "--for", "for_s", type=DURATION, callback=_demand_time, default="10s", show_default=True,
+    help="How long each is measured.",
+)  # fmt: skip
+@click.option(
+    "--callers",
+    type=click.IntRange(1, 4000),
+    default=_DEFAULT.callers,
+    show_default=True,
+    help="How many at once.",
+)
+@click.option(
+    "--batch", "batches", type=click.IntRange(1, 10_000), multiple=True, default=_DEFAULT.batches,
+    show_default=True, help="Payments a message; may be repeated.",
+)  # fmt: skip
+@click.option(
+    "--banks",
+    type=click.IntRange(2, 99),
+    default=_DEFAULT.banks,
+    show_default=True,
+    help="How many many-banks has.",
+)
+@click.option("--here", is_flag=True, help="Load the running cluster instead, between accounts of one user.")
+@click.option("-u", "--user", default="alice", show_default=True, help="Who pays, with --here.")
+@click.option(
+    "--scratch", type=click.Path(path_type=Path, exists=True, file_okay=False, writable=True),
+    default="/var/tmp", show_default=True, help="Where the clusters that are measured lie meanwhile.",  # noqa: S108
+)  # fmt: skip
+@output_option
+@click.option("--file", **{**FILE, "help": "With --here: the running cluster's configuration."})
+def bench(*, output: str, **options: Any) -> None:
+    """Measure payments a second, how long each takes and what it costs; then add up the books.
+
+    Starts a cluster of its own for each load, as durable and as guarded as any other, and
+    removes it afterwards; one whose books are not clean is kept, and named. The callers
+    share the machine with the nodes, and are shown with what they cost. A committed
+    transaction of a node is one FSYNC of its log; all nodes' are counted.
+
+    \b
+    Loads, all if none is named:
+      one           one caller, one payment at a time
+      unary         --callers at once, each one payment at a time
+      batch         4 callers, each a message of --batch payments at a time
+      hot-accounts  the same, all from two users to two
+      many-banks    the same, between --banks banks
+    \b
+    With --here the user's password is taken from CLUSTER_PASSWORD.
+    \b
+    Examples:
+      cluster bench
+      cluster bench --load unary --callers 16 --for 30s
+      cluster bench --load batch --batch 1024 -o json
+      CLUSTER_PASSWORD=alice123 cluster bench --here --load one
+    """
+    from orchestrator.benchmark.campaign import run
+    from orchestrator.benchmark.machine import describe_machine, is_in_memory
+    from orchestrator.benchmark.view import format_table, make_document
+
+    campaign = _read_campaign(options)
+    machine = describe_machine(campaign.scratch)
+    if is_in_memory(machine["file_system"]):
+        click.echo(f"{campaign.scratch} is in memory, where an fsync costs nothing; see --scratch", err=True)
+    progress, results = Progress(), []
+    try:
+        with _sigterm_as_ctrl_c():
+            for result in run(campaign, progress.say):
+                progress.end()
+                results.append(result)
+    finally:
+        progress.end()
+        if output == "json":
+            click.echo(json.dumps(make_document(results, machine)))
+        elif results:
+            click.echo("\n".join(format_table(results, is_wide=output == "wide")))
+
+
+def _read_campaign(options: dict[str, Any]) -> "Campaign":
+    from orchestrator.benchmark.campaign import Campaign
+
+    return Campaign(
+        names=options["names"],
+        sizes=Sizes(options["callers"], options["batches"], options["banks"]),
+        for_s=options["for_s"],
+        scratch=options["scratch"],
+        here=demand_folder(options["file"]) if options["here"] else None,
+        user=options["user"],
+    )
+
+
+@contextmanager
+def _sigterm_as_ctrl_c() -> Iterator[None]:
+    """End on SIGTERM as on Ctrl-C: the clusters that were started are stopped and removed."""
+
+    def interrupt(_: int, __: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

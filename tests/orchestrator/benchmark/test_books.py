@@ -1,0 +1,77 @@
+"""The check after a load: each way in which books can be wrong is told, and clean ones are clean."""
+
+from types import SimpleNamespace
+
+import pytest
+from interbank.v1.bank_pb2 import CurrencyTotals, GetTotalsResponse
+from interbank.v1.operator_pb2 import CollectTotalsResponse
+
+from orchestrator.benchmark import books
+from orchestrator.benchmark.books import find_faults
+
+
+class FakeGateway:
+    """A gateway with these books, and 110 payments on record."""
+
+    def __init__(self, totals):
+        self._totals = totals
+
+    def collect_totals(self):
+        return self._totals
+
+    def status(self):
+        return SimpleNamespace(gateway=SimpleNamespace(committed=110))
+
+
+def totals(*, customers=700, due=300, in_doubt=0, faults=(), away=()):
+    """HDFC has 1,000 paid in, of which 300 are now ICICI's customers'."""
+    return CollectTotalsResponse(
+        banks=[
+            GetTotalsResponse(
+                bank="HDFC",
+                totals=[
+                    CurrencyTotals(
+                        currency="INR", customers_minor=customers, paid_in_minor=1000, due_to_minor={"ICICI": due}
+                    )
+                ],
+                in_doubt=in_doubt,
+                faults=faults,
+            ),
+            GetTotalsResponse(
+                bank="ICICI",
+                totals=[
+                    CurrencyTotals(
+                        currency="INR", customers_minor=800, paid_in_minor=500, due_to_minor={"HDFC": -300}
+                    )
+                ],
+            ),
+        ],
+        unavailable_banks=away,
+    )
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({}, []),
+        ({"customers": 701}, ["customers own 1501 of the 1500 minor units of INR that were paid in"]),
+        ({"due": 299}, ["what the banks owe each other adds up to -1 minor units of INR, not to 0"]),
+        ({"in_doubt": 2}, ["HDFC has 2 in doubt"]),
+        ({"faults": ["account alice is gone"]}, ["HDFC: account alice is gone"]),
+        ({"away": ["SBI"]}, ["SBI cannot be asked for its books"]),
+    ],
+)
+def test_each_fault_is_told(monkeypatch, changed, said):
+    monkeypatch.setattr(books, "_QUIET_WITHIN_S", 0.1)
+    assert find_faults(FakeGateway(totals(**changed)), committed=100, acknowledged=10) == said
+
+
+def test_what_was_acknowledged_and_is_not_on_record_is_lost():
+    gateway = FakeGateway(totals())
+    assert find_faults(gateway, committed=100, acknowledged=11) == [
+        "11 payments were acknowledged, and only 10 are on record"
+    ]
+
+
+def test_what_was_recorded_and_not_acknowledged_is_no_loss():
+    assert find_faults(FakeGateway(totals()), committed=100, acknowledged=9) == []
