@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from nodes.core.names import Identity, PeerKind
+from nodes.runtime.crash_points import reach
 from orchestrator.config import ClusterConfig
 from orchestrator.files import write_whole
 from orchestrator.folder import ClusterFolder
@@ -151,6 +152,7 @@ def _make_authority(config: ClusterConfig, folder: ClusterFolder) -> _Authority:
     )
     certificate = builder.sign(key, hashes.SHA256())
     write_whole(folder.ca_key, _key_pem(key))
+    reach("up.certificates.authority-half-made")
     write_whole(folder.ca_certificate, _certificate_pem(certificate), mode=0o644)
     return _Authority(certificate, key)
 
@@ -169,6 +171,7 @@ def _make_leaf(leaf: Leaf, authority: _Authority) -> None:
     )
     certificate = builder.sign(authority.key, hashes.SHA256())
     write_whole(leaf.key, _key_pem(key))
+    reach("up.certificates.leaf-half-made")
     write_whole(leaf.certificate, _certificate_pem(certificate), mode=0o644)
 
 

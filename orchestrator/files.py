@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+from nodes.runtime.crash_points import reach
+
 _HALF_WRITTEN = ".part"
 
 
@@ -16,8 +18,11 @@ def write_whole(path: Path, content: bytes, *, mode: int = 0o600) -> None:
             os.fchmod(file.fileno(), mode)
             file.write(content)
             file.flush()
+            reach("up.file.unsynced")
             os.fsync(file.fileno())
+        reach("up.file.unplaced")
         beside.replace(path)
+        reach("up.file.placed")
     except BaseException:
         beside.unlink(missing_ok=True)
         raise

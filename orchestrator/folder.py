@@ -126,6 +126,10 @@ class ClusterFolder:
         """What was typed into the shell; never a password."""
         return self.state / "shell_history"
 
+    def crash_order(self, process: str) -> Path:
+        """Return where a process of a test cluster finds its order to crash; see `crash_registry`."""
+        return self.state / "crash" / f"{process}.order"
+
     @property
     def supervisor_lock(self) -> Path:
         """Who holds it owns the cluster."""

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Protocol
 from uuid import uuid4
 
+from nodes.runtime.crash_points import reach
 from orchestrator.plan import Launch
 from orchestrator.policy import (
     Action,
@@ -219,6 +220,7 @@ class Keeper:
             self._spawn()
         elif self._process is not None and action is Action.TERMINATE:
             self._process.terminate()
+            reach("supervisor.stop.term-sent")
         elif self._process is not None and action is Action.KILL:
             self._report(self.launch.name, "kill", self.life.verdict or "did not end in time")
             self._process.kill()
@@ -229,6 +231,7 @@ class Keeper:
         self._health = Health()
         launch = self.launch
         try:
+            reach("supervisor.spawn.unspawned")
             command = launch.command_for(self._instance, self._lifeline_fd)
             process = spawn(command, output=Path(launch.output), lifeline_fd=self._lifeline_fd)
         except OSError as error:
@@ -236,9 +239,11 @@ class Keeper:
             return
         self._process = process
         self._started_at = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        reach("supervisor.spawn.unwatched")
         process.watch(self._end)
         self._watch.watch(launch, self._instance)
         self._report(launch.name, "started", f"process {process.pid}")
+        reach("supervisor.spawn.started")
 
     def _end(self, code: int) -> None:
         assert self._process is not None
@@ -258,6 +263,7 @@ class Keeper:
         at_s = next_at_s(self.life)
         self._timer = None
         if at_s is not None:
+            reach("supervisor.backoff.waiting")
             self._timer = asyncio.get_running_loop().call_at(at_s, self._tell, TimePassed())
 
     def _report_change(self, before: Life) -> None:

@@ -46,6 +46,8 @@ class Plan:
     lock: str
     socket: str
     journal: str
+    crash_order: str = ""
+    """Where the supervisor of a test cluster finds its order to crash; empty in any other."""
 
 
 def write_plan(plan: Plan) -> bytes:

@@ -38,6 +38,7 @@ def make_plan(
         lock=str(folder.supervisor_lock),
         socket=str(folder.control_socket),
         journal=str(folder.logs / "supervisor.log"),
+        crash_order=str(folder.crash_order("supervisor")) if config.is_test else "",
     )
 
 
@@ -66,6 +67,7 @@ def _launch_gateway(config: ClusterConfig, folder: ClusterFolder) -> Launch:
         log=folder.logs / "gateway.log",
         transactions=folder.logs / "transactions.json",
         payment_timeout=f"{config.gateway.payment_timeout_s:g}s",
+        **_test_flags(config, folder, "gateway"),
     )
     return _launch("gateway", Identity(config.name, PeerKind.GATEWAY), address, command, folder)
 
@@ -83,8 +85,13 @@ def _launch_bank(config: ClusterConfig, folder: ClusterFolder, name: str) -> Lau
         certificate=folder.bank_certificate(name),
         key=folder.bank_key(name),
         log=folder.logs / f"{name}.log",
+        **_test_flags(config, folder, name),
     )
     return _launch(name, Identity(config.name, PeerKind.BANK, name), address, command, folder)
+
+
+def _test_flags(config: ClusterConfig, folder: ClusterFolder, node: str) -> dict[str, object]:
+    return {"crash_points": folder.crash_order(node)} if config.is_test else {}
 
 
 def _launch(

@@ -25,6 +25,8 @@ from typing import BinaryIO, NamedTuple
 
 import psutil
 
+from nodes.runtime.crash_points import reach
+
 OUTPUT_MAX_BYTES = 256 * 1024
 _OUTPUT_KEPT_BYTES = 64 * 1024
 _PAGE_BYTES = 4096
@@ -111,11 +113,13 @@ class Process:
                 os.killpg(self.pid, number)
 
     def _reap(self, on_end: Callable[[int], None]) -> None:
+        reach("supervisor.reap.unreaped")
         self.kill()
         asyncio.get_running_loop().remove_reader(self._pidfd)
         code = self._popen.wait()
         os.close(self._pidfd)
         self._pidfd = -1
+        reach("supervisor.reap.untold")
         on_end(code)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from nodes.runtime.crash_points import reach
 from orchestrator.control import SupervisorAway, ask, follow
 from orchestrator.lock import FolderLock, Taken, is_held, read_owner
 from orchestrator.plan import Launch, Plan, write_plan
@@ -52,7 +53,9 @@ def join_or_start(socket: Path, prepare: Callable[[], Plan], *, within_s: float)
             raise CannotStart(f"{error}, which starts or ends this cluster; wait for it, or end it") from error
         if is_answering(socket):
             return False
+        reach("up.start.unprepared")
         plan = prepare()
+        reach("up.start.prepared")
         demand_ports(plan.launches)
         start_supervisor(plan, Path(plan.journal).with_name("supervisor.stderr"))
         return True
@@ -100,8 +103,10 @@ def start_supervisor(plan: Plan, output: Path) -> None:
             cwd="/",
         )
     assert daemon.stdin is not None
+    reach("up.supervisor.unplanned")
     with daemon.stdin as stdin:
         stdin.write(write_plan(plan))
+    reach("up.supervisor.planned")
     deadline_s = time.monotonic() + _ANSWERS_WITHIN_S
     while not is_answering(Path(plan.socket)):
         if daemon.poll() is not None:

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from nodes.runtime.crash_points import obey, reach
 from orchestrator.control_server import listen, serve
 from orchestrator.journal import Entry, Journal
 from orchestrator.keeper import Keeper
@@ -61,7 +62,9 @@ class Supervisor:
     async def run(self) -> None:
         """Start all nodes and keep them; returns when it was told to stop and all have ended."""
         socket = Path(self._plan.socket)
+        reach("supervisor.start.unheard")
         server = await serve(listen(socket), lambda request: answer(self, request))
+        reach("supervisor.start.listening")
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             loop.add_signal_handler(number, self.stop)
@@ -70,10 +73,13 @@ class Supervisor:
         for keeper in self.keepers.values():
             keeper.start()
         await self._told_to_stop.wait()
+        reach("supervisor.down.told")
         await self._stop_nodes()
+        reach("supervisor.down.nodes-down")
         await _cancel(tasks)
         server.close()
         socket.unlink(missing_ok=True)  # noqa: ASYNC240 - one system call
+        reach("supervisor.down.unlistening")
         self.report("", "supervisor-ended", "all nodes are stopped")
         self._lifeline.close()
         self.journal.close()
@@ -97,7 +103,8 @@ class Supervisor:
     def describe(self) -> dict[str, Any]:
         """Return what `status` shows, as JSON."""
         nodes = [keeper.describe() for keeper in self.keepers.values()]
-        return {"supervisor": {"pid": os.getpid(), "is_stopping": self.is_stopping}, "nodes": nodes}
+        about = {"pid": os.getpid(), "is_stopping": self.is_stopping, "is_test": bool(self._plan.crash_order)}
+        return {"supervisor": about, "nodes": nodes}
 
     async def _stop_nodes(self) -> None:
         # The gateway first: payments under way end while the banks still answer.
@@ -107,6 +114,7 @@ class Supervisor:
                 keeper.stop()
             while not all(keeper.is_down for keeper in group):
                 await self.wait_for_change(self.version)
+            reach("supervisor.down.half-down")
 
     async def _look(self) -> None:
         while True:
@@ -137,8 +145,10 @@ def supervise(plan: Plan, tell: Callable[[Entry], None] = lambda _: None) -> Non
     """Own the folder and keep its nodes until told to stop. Raises `Taken` when another does already."""
     # Books, logs and what the nodes print are this user's alone.
     os.umask(0o077)
+    obey(Path(plan.crash_order) if plan.crash_order else None)
     lock = FolderLock(Path(plan.lock))
     lock.take(within_s=_LOCK_WITHIN_S)
+    reach("supervisor.start.lock-taken")
 
     async def run() -> None:
         await Supervisor(plan, tell).run()

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from nodes.runtime.crash_points import reach
 from orchestrator.plan import Launch
 from orchestrator.policy import Limits, backoff_s
 from orchestrator.processes import clean_environment, open_output, trim_output
@@ -73,6 +74,7 @@ class Watcher:
                 start_new_session=True,
                 env=clean_environment(),
             )
+        reach("supervisor.prober.unordered")
         self._prober = prober
         assert prober.stdout is not None
         for order in self._watched.values():

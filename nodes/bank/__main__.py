@@ -17,6 +17,7 @@ from nodes.bank.loop import BankLoop
 from nodes.bank.store import BankStore
 from nodes.core.names import BANK_NAME_RULE, Identity, PeerKind, is_bank_name
 from nodes.runtime.client_calls import ClientCalls
+from nodes.runtime.crash_points import obey, reach
 from nodes.runtime.event_log import log_contradiction, open_event_log
 from nodes.runtime.file_watch import FileWatch
 from nodes.runtime.flags import add_node_flags, parse_address, run_node, run_or_die, tls_files
@@ -32,6 +33,8 @@ _GRACE_S = 2.0
 def main() -> int:
     """Run a bank until it is told to stop; return the exit code."""
     flags = _parse_flags()
+    obey(flags.crash_points)
+    reach("bank.start.untied")
     end_with_parent(flags.lifeline_fd)
     return run_node(lambda told: _serve(flags, told), AccountsUnusable)
 
@@ -66,6 +69,7 @@ async def _serve(flags: argparse.Namespace, told: asyncio.Event) -> None:
     accounts = load_accounts(flags.accounts)
     log = open_event_log(flags.log, flags.name)
     store = BankStore.open(flags.database, flags.name)
+    reach("bank.start.accounts-unopened")
     opened = store.open_accounts(accounts.opening_minor, accounts.currency, time.time_ns() // 1000)
     loop = BankLoop(flags.name, store, lambda found: log_contradiction(log, found))
     log.info("started", in_doubt=len(loop.ledger.holds), accounts_opened=opened)
@@ -89,6 +93,7 @@ async def _serve(flags: argparse.Namespace, told: asyncio.Event) -> None:
     )
     server.add("interbank.v1.NodeService", operator_pb2_grpc.add_NodeServiceServicer_to_server, node)
     await server.start()
+    reach("bank.start.listening")
     tasks = [
         asyncio.create_task(run_or_die(loop.run())),
         asyncio.create_task(run_or_die(link.run(flags.name, flags.listen))),
@@ -98,6 +103,7 @@ async def _serve(flags: argparse.Namespace, told: asyncio.Event) -> None:
     await told.wait()
     await _stop(server, tasks, log)
     store.close()
+    reach("bank.stop.books-closed")
 
 
 async def _tell_health(server: NodeServer, service: BankService) -> None:
@@ -107,8 +113,10 @@ async def _tell_health(server: NodeServer, service: BankService) -> None:
 
 
 async def _stop(server: NodeServer, tasks: list["asyncio.Task[None]"], log: FilteringBoundLogger) -> None:
+    reach("bank.stop.told")
     log.info("stopping")
     await server.stop(_GRACE_S)
+    reach("bank.stop.calls-ended")
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)

@@ -11,6 +11,7 @@ from nodes.bank.conversions import write_entry, write_hold
 from nodes.bank.loop import BankLoop
 from nodes.bank.store import BankStore
 from nodes.core.ledger import Account
+from nodes.runtime.crash_points import reach
 from nodes.runtime.refusal import RequestRefused
 from nodes.runtime.rpc import Context
 from nodes.runtime.turns import Inbox
@@ -31,6 +32,7 @@ class BankService(bank_pb2_grpc.BankServiceServicer):
     ) -> AsyncIterator[pb.TransactResponse]:
         """Feed the stream's messages to the loop; send back what each turn answers."""
         answers: Inbox[pb.TransactResponse | None] = Inbox()
+        reach("bank.line.opened")
         self._loop.open_stream(answers.put)
         reading = asyncio.create_task(self._read(request_iterator, answers))
         self._count_streams(+1)
@@ -39,11 +41,13 @@ class BankService(bank_pb2_grpc.BankServiceServicer):
                 merged = _merge(gathered)
                 if merged is not None:
                     yield merged
+                    reach("bank.vote.sent" if merged.votes.payment_ids else "bank.entry.confirmed")
                 if gathered[-1] is None:
                     await reading
                     return
         finally:
             self._count_streams(-1)
+            reach("bank.line.lost")
             reading.cancel()
 
     async def _read(

@@ -20,6 +20,7 @@ from structlog.typing import FilteringBoundLogger
 from nodes.bank.bank_service import BankService
 from nodes.bank.conversions import write_key
 from nodes.bank.loop import BankLoop
+from nodes.runtime.crash_points import reach
 
 _WAIT_MIN_S = 0.1
 _WAIT_MAX_S = 2.0
@@ -72,8 +73,10 @@ class GatewayLink:
             await self._pause(failures)
 
     async def _register(self, name: str, address: str) -> None:
+        reach("bank.register.unsent")
         request = pb.RegisterBankRequest(name=name, address=address)
         response = await self._registry.RegisterBank(request, timeout=_CALL_TIMEOUT_S)
+        reach("bank.register.answered")
         self.failure = ""
         self._log.info("registered", epoch=response.epoch)
 
@@ -86,8 +89,10 @@ class GatewayLink:
                 break
             lingering.append(write_key((hold.payment_id, hold.payer, hold.epoch)))
         if lingering:
+            reach("bank.inquiry.unsent")
             request = pb.GetDecisionsRequest(transactions=lingering)
             response = await self._registry.GetDecisions(request, timeout=_CALL_TIMEOUT_S)
+            reach("bank.inquiry.answered")
             self._loop.receive_decisions(response.decisions)
             self._log.info("inquired", asked=len(lingering), decided=len(response.decisions.commits))
 

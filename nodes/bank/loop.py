@@ -14,6 +14,7 @@ from nodes.bank.turn import Event, Opened, Received, Said, take_turn
 from nodes.core.ledger import Ledger
 from nodes.core.messages import Contradiction
 from nodes.core.participant import Participant
+from nodes.runtime.crash_points import reach
 from nodes.runtime.turns import Inbox, run_turns
 
 Reply = Callable[[pb.TransactResponse], None]
@@ -40,6 +41,7 @@ class BankLoop:
     def receive(self, request: pb.TransactRequest, reply: Reply) -> None:
         """Take a message of the gateway; ``reply`` gets the answer once it is durable."""
         prepares, decides = read_prepares(request), read_decides(request.decides)
+        reach("bank.prepare.received" if prepares else "bank.decision.received")
         self._inbox.put(Received(prepares, decides, reply, request.number))
 
     def receive_decisions(self, decides: pb.Decides) -> None:
@@ -47,10 +49,13 @@ class BankLoop:
         self._inbox.put(Received([], read_decides(decides), None))
 
     def _turn(self, events: list[Event]) -> None:
+        reach("bank.turn.gathered")
         for said in take_turn(self._participant, self._store, events, time.time_ns() // 1000):
             for contradiction in said.contradictions:
+                reach("bank.contradiction.unreported")
                 self._report(contradiction)
             if said.stream is not None:
+                reach("bank.vote.durable-unsent" if said.votes else "bank.entry.durable-unconfirmed")
                 said.stream(_write_response(said))
 
 

@@ -18,6 +18,7 @@ import apsw
 from nodes.core.ledger import Account, Changes, Entry, Hold, compare_accounts, paid_in_account
 from nodes.core.messages import Outcome, PaymentKey, Reason
 from nodes.runtime.chain_table import CHAIN_SCHEMA, ChainTable
+from nodes.runtime.crash_points import reach
 from nodes.runtime.database import BooksAltered, CommitCount, DatabaseUnusable, open_database, select_in
 
 SCHEMA_VERSION = 2
@@ -132,6 +133,7 @@ class BankStore:
     def write(self, changes: Changes, now_us: int) -> None:
         """Make a turn durable, in one transaction. An error here must end the process."""
         many = self._connection.executemany
+        reach("bank.turn.unwritten")
         self._execute("BEGIN IMMEDIATE")
         if changes.released:
             many("DELETE FROM hold WHERE payment_id = ? AND payer = ?", changes.released)
@@ -146,7 +148,12 @@ class BankStore:
                 " SET posted = excluded.posted, held = excluded.held, incoming = excluded.incoming",
                 [(a.posted, a.held, a.incoming, a.currency, a.name) for a in changes.accounts],
             )
+        if changes.holds:
+            reach("bank.hold.uncommitted")
+        if changes.entries:
+            reach("bank.entry.uncommitted")
         self._execute("COMMIT")
+        reach("bank.turn.committed")
 
     def open_accounts(self, opening_minor: Mapping[str, int], currency: str, now_us: int) -> int:
         """Open those of the accounts that are not there, each with its opening balance; return how many.
@@ -168,7 +175,9 @@ class BankStore:
                 entries.append((None, user, 0, *committed, paid_in, user, amount_minor, currency, now_us))
         if entries:
             self._add_entries(entries, now_us)
+        reach("bank.accounts.uncommitted")
         self._execute("COMMIT")
+        reach("bank.accounts.committed")
         return opened
 
     def _add_entries(self, entries: Sequence[tuple[Any, ...]], now_us: int) -> None:

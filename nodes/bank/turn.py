@@ -10,6 +10,7 @@ from nodes.bank.store import BankStore
 from nodes.core.ledger import Entry
 from nodes.core.messages import Contradiction, Decide, PaymentKey, Prepare, TransactionKey, Vote
 from nodes.core.participant import Participant
+from nodes.runtime.crash_points import reach
 
 Stream = Any
 """Where a message came from; handed back with the answer and never looked into."""
@@ -60,8 +61,14 @@ def _look_up(participant: Participant, store: BankStore, events: list[Event]) ->
     for event in events:
         if isinstance(event, Received):
             asked += [prepare[:2] for prepare in event.prepares]
-            asked += [key for payment_id, payer, *_ in event.decides if (key := (payment_id, payer)) not in holds]
-    return store.find_entries(asked)
+            late = [key for payment_id, payer, *_ in event.decides if (key := (payment_id, payer)) not in holds]
+            if late:
+                reach("bank.decision.nothing-held")
+            asked += late
+    recorded = store.find_entries(asked)
+    if recorded:
+        reach("bank.message.repeated")
+    return recorded
 
 
 def _answer(participant: Participant, event: Event) -> Said:

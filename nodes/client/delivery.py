@@ -29,6 +29,7 @@ from nodes.client.errors import (
     OutcomeUnknown,
 )
 from nodes.client.outbox import Item, Outbox, State
+from nodes.runtime.crash_points import reach
 
 _WAIT_FIRST_S = 0.2
 _WAIT_MAX_S = 5.0
@@ -100,6 +101,7 @@ class Delivery:
     def _deliver(self, item: Item, until: Event, patience_s: float | None) -> Item | None:
         """Send one item until its end is known; None if that took too long."""
         if item.is_expired:
+            reach("client.delivery.expired")
             return self._settle(item, State.EXPIRED, "waited for more than a day without having been sent")
         retrying = Retrying(
             wait=wait_random_exponential(multiplier=_WAIT_FIRST_S, max=_WAIT_MAX_S),
@@ -121,12 +123,15 @@ class Delivery:
             return None
 
     def _try(self, item: Item) -> Item:
+        reach("client.delivery.unmarked")
         self._outbox.mark_sent(item)
+        reach("client.delivery.marked-unsent")
         answer: PaymentResult | ClientError
         try:
             answer = self._client.pay(item.request)
         except ClientError as error:
             answer = error
+        reach("client.delivery.answered-unsettled")
         state, reason = judge(answer)
         if state is State.REFUSED and item.state is State.UNKNOWN:
             state, reason = self._look_back(item, reason)
@@ -147,6 +152,7 @@ class Delivery:
 
     def _settle(self, item: Item, state: State, reason: str) -> Item:
         self._outbox.settle(item, state, reason)
+        reach("client.delivery.settled-untold")
         settled = self._as(item, state, reason)
         self._report(settled, reason)
         return settled
@@ -166,6 +172,7 @@ class Delivery:
             while not (is_alone := _try_to_lock(descriptor)) and time.monotonic() < gives_up:
                 if until.wait(_LOCK_POLL_S):
                     break
+            reach("client.delivery.alone")
             yield is_alone
         finally:
             os.close(descriptor)

@@ -25,6 +25,7 @@ from typing import Any
 import apsw
 
 from nodes.client.client import PaymentRequest
+from nodes.runtime.crash_points import reach
 from nodes.runtime.database import DatabaseUnusable, open_database
 
 EXPIRES_AFTER_S = 24 * 3600
@@ -97,6 +98,7 @@ class Outbox:
         """Save a payment, before anything of it is sent."""
         item = Item(user, request, State.NEVER_SENT, "", time.time())
         with self._open() as connection:
+            reach("client.outbox.unsaved")
             connection.execute(
                 "INSERT INTO item VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
@@ -112,6 +114,7 @@ class Outbox:
                     item.saved_at,
                 ),
             )
+            reach("client.outbox.saved")
         return item
 
     def mark_sent(self, item: Item) -> None:
@@ -131,6 +134,7 @@ class Outbox:
                 (int(State.CANCELLED), user, payment_id, int(State.NEVER_SENT)),
             )
             is_done = connection.changes() == 1
+            reach("client.outbox.cancelled")
         item = self.find(user, payment_id)
         if item is None:
             raise CannotCancel(f"there is no payment {payment_id} of {user} in the outbox")
@@ -162,10 +166,12 @@ class Outbox:
 
     def _set(self, item: Item, state: State, reason: str) -> None:
         with self._open() as connection:
+            reach("client.outbox.unchanged")
             connection.execute(
                 "UPDATE item SET state = ?, reason = ? WHERE user = ? AND payment_id = ? AND state <= 2",
                 (int(state), reason, item.user, item.request.payment_id),
             )
+            reach("client.outbox.changed")
 
     def _select(self, tail: str, bindings: tuple[Any, ...]) -> list[Item]:
         if not self.path.exists():

@@ -24,6 +24,7 @@ from nodes.gateway.tokens import TokenIssuer, TokenKeyUnusable, load_token_key
 from nodes.gateway.transactions_file import TransactionsFile
 from nodes.gateway.users import UsersUnusable, load_users
 from nodes.runtime.client_calls import ClientCalls
+from nodes.runtime.crash_points import obey, reach
 from nodes.runtime.event_log import log_contradiction, open_event_log
 from nodes.runtime.file_watch import FileWatch
 from nodes.runtime.flags import add_node_flags, parse_duration, run_node, run_or_die, tls_files
@@ -40,6 +41,8 @@ _SETTLE_WITHIN_S = 2.0
 def main() -> int:
     """Run the gateway until it is told to stop; return the exit code."""
     flags = _parse_flags()
+    obey(flags.crash_points)
+    reach("gateway.start.untied")
     end_with_parent(flags.lifeline_fd)
     return run_node(lambda told: _serve(flags, told), UsersUnusable, TokenKeyUnusable)
 
@@ -66,8 +69,11 @@ async def _serve(flags: argparse.Namespace, told: asyncio.Event) -> None:
     issuer = TokenIssuer(load_token_key(flags.token_key), tls.identity.cluster)
     log = open_event_log(flags.log, "gateway")
     store = GatewayStore.open(flags.database)
+    reach("gateway.start.epoch-unraised")
     epoch = store.begin_epoch()
+    reach("gateway.start.epoch-durable")
     transactions = TransactionsFile(flags.transactions, store)
+    reach("gateway.start.file-caught-up")
     coordinator = Coordinator(
         epoch=epoch, last_sequence=store.last_sequence(), timeout_ms=int(flags.payment_timeout * 1000)
     )
@@ -98,18 +104,24 @@ async def _serve(flags: argparse.Namespace, told: asyncio.Event) -> None:
     for name, address in store.banks().items():
         banks.reach(name, address)
     await server.start()
+    reach("gateway.start.listening")
     await banks.settle()
+    reach("gateway.start.banks-met")
     status.is_ready = True
     await server.set_ready(True)
     await told.wait()
+    reach("gateway.stop.told")
     log.info("stopping", under_way=len(coordinator.open))
     await server.stop(_GRACE_S)
+    reach("gateway.stop.calls-ended")
     await banks.leave()
+    reach("gateway.stop.lines-closed")
     for task in tasks:
         task.cancel()
     logins.close()
     transactions.close()
     store.close()
+    reach("gateway.stop.books-closed")
     log.info("stopped")
 
 

@@ -23,6 +23,7 @@ from structlog.typing import FilteringBoundLogger
 from nodes.core.messages import Decide, Prepare
 from nodes.gateway.conversions import write_decides, write_prepares
 from nodes.runtime.call_log import CALLED, CallLog
+from nodes.runtime.crash_points import reach
 from nodes.runtime.turns import Inbox
 
 Stream: TypeAlias = "grpc.aio.StreamStreamCall[pb.TransactRequest, pb.TransactResponse]"
@@ -144,15 +145,18 @@ class BankLink:
                 tasks.add(carrying)
                 carrying.add_done_callback(lambda ended: _forget(ended, tasks))
                 opened = await _unless_ended(carrying, self._open_next())
+                reach("gateway.line.renewed")
                 # No turn comes between: all that is said from here on goes out on the new stream.
                 self._end_stream()
         finally:
             self._stream = None
             self._events.disconnected(self.name)
+            reach("gateway.line.lost")
             await _cancel(*tasks)
 
     def _take(self, stream: "_Stream", opening: pb.TransactResponse) -> Coroutine[None, None, None]:
         """Send on ``stream`` from now on; returns what carries it."""
+        reach("gateway.line.opened")
         self._log.info("bank_connected", address=self.address, in_doubt=len(opening.in_doubt))
         self._stream = stream
         self.is_tried.set()
@@ -240,6 +244,8 @@ class _Stream:
 
     async def _read(self) -> None:
         while isinstance(response := await self._call.read(), pb.TransactResponse):
+            if response.done_number and not response.votes.payment_ids:
+                reach("gateway.decision.confirmed")
             self._done_number = response.done_number
             self._note_room()
             self._lines.passed(response)
@@ -258,6 +264,11 @@ class _Stream:
                 request.number = self._sent_number
                 self._lines.sent(request)
                 await self._call.write(request)
+                reach(
+                    "gateway.prepare.sent-to-one"
+                    if request.prepares.payment_ids
+                    else "gateway.decision.sent-to-one"
+                )
             self._note_room()
         await self._call.done_writing()
         await asyncio.sleep(_LAST_ANSWERS_WITHIN_S)

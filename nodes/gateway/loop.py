@@ -17,6 +17,7 @@ from nodes.gateway.bank_link import BankEvents, BankLink, Batch
 from nodes.gateway.conversions import read_keys, read_votes
 from nodes.gateway.store import GatewayStore
 from nodes.gateway.turn import Begin, Connected, DeadlineCame, Disconnected, Event, Inquiry, Now, Voted, take_turn
+from nodes.runtime.crash_points import reach
 from nodes.runtime.turns import Inbox, run_turns
 
 T = TypeVar("T")
@@ -64,6 +65,7 @@ class GatewayLoop:
     async def inquire(self, bank: str, transactions: list[TransactionKey]) -> list[Decide]:
         """Answer what a bank asks about; what is under way is left out."""
         future: asyncio.Future[list[Decide]] = asyncio.get_running_loop().create_future()
+        reach("gateway.inquiry.received")
         self._inbox.put(Inquiry(bank, transactions, _settle(future)))
         return await future
 
@@ -86,25 +88,36 @@ class GatewayLoop:
 
     def _receive(self, bank: str, response: pb.TransactResponse) -> None:
         if response.votes.payment_ids or response.contradictions:
+            reach("gateway.vote.received")
             contradictions = [_read_contradiction(bank, found) for found in response.contradictions]
             self._inbox.put(Voted(bank, read_votes(response.votes), contradictions))
 
     # -- a turn -----------------------------------------------------------------
 
     def _turn(self, events: list[Event]) -> None:
+        reach("gateway.turn.gathered")
         now = Now(time.monotonic_ns() // 1_000_000, time.time_ns() // 1000)
         spoken = take_turn(self.coordinator, self._store, events, now)
         self._speak(spoken.effects)
         for inquiry, decides in spoken.inquiries:
+            reach("gateway.inquiry.unanswered")
             inquiry.caller(decides)
+        reach("gateway.turn.callers-told")
         self._record(spoken.effects.decisions.values())
+        reach("gateway.turn.lines-written")
         for contradiction in spoken.contradictions:
             self._report(contradiction)
         self._set_alarm()
 
     def _speak(self, effects: Effects) -> None:
+        if effects.prepares:
+            reach("gateway.prepare.none-sent")
+        if effects.decisions:
+            reach("gateway.decision.durable-none-told")
         for bank in {*effects.prepares, *effects.decides}:
             self.links[bank].send(Batch(effects.prepares.get(bank, []), effects.decides.get(bank, [])))
+        if effects.decisions:
+            reach("gateway.decision.callers-untold")
         for caller, answer in effects.answers:
             caller(answer)
 
@@ -118,6 +131,7 @@ class GatewayLoop:
 
     def _ring(self) -> None:
         self._alarm = None
+        reach("gateway.timeout.rang")
         self._inbox.put(DeadlineCame())
 
 

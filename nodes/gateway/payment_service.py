@@ -31,6 +31,7 @@ from nodes.gateway.logins import Logins
 from nodes.gateway.loop import GatewayLoop
 from nodes.gateway.store import GatewayStore
 from nodes.runtime.access import Login, current_caller
+from nodes.runtime.crash_points import reach
 from nodes.runtime.refusal import RequestRefused
 from nodes.runtime.rpc import Context
 from nodes.runtime.turns import Inbox
@@ -69,6 +70,7 @@ class PaymentService(payment_pb2_grpc.PaymentServiceServicer):
     async def Login(self, request: pb.LoginRequest, context: Context) -> pb.LoginResponse:
         """Trade name and password for a token."""
         logged_in = await self._logins.log_in(request.user, request.password, current_caller().thumbprint)
+        reach("gateway.login.unanswered")
         return pb.LoginResponse(
             token=logged_in.token,
             expires_at=write_time(int(logged_in.expires_at * 1_000_000)),
@@ -80,6 +82,7 @@ class PaymentService(payment_pb2_grpc.PaymentServiceServicer):
         """Revoke the token of this call."""
         login = _login()
         self._logins.log_out(login.token_id, login.expires_at)
+        reach("gateway.logout.durable-unanswered")
         return pb.LogoutResponse()
 
     # -- payments ---------------------------------------------------------------
@@ -89,7 +92,9 @@ class PaymentService(payment_pb2_grpc.PaymentServiceServicer):
         payment = _read_own_payment(request, _login().user)
         if isinstance(payment, Problem):
             raise payment.refuse()
+        reach("gateway.pay.admitted")
         answer = await self._loop.pay(payment)
+        reach("gateway.pay.unanswered")
         if not isinstance(answer, Decided):
             raise _explain(answer).refuse()
         decision = answer.decision
@@ -179,6 +184,7 @@ class _PaymentStream:
         """Begin all that comes, no faster than it ends."""
         try:
             async for request in requests:
+                reach("gateway.pay-many.read")
                 for item in request.payments:
                     self._begin(item)
                 if self._under_way > _PAY_MANY_OPEN_MAX:
@@ -197,6 +203,7 @@ class _PaymentStream:
             if self._under_way <= _PAY_MANY_OPEN_MAX // 2:
                 self._has_room.set()
             if results:
+                reach("gateway.pay-many.unanswered")
                 yield pb.PayManyResponse(results=results)
             if not is_reading and not self._under_way:
                 return

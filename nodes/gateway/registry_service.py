@@ -11,6 +11,7 @@ from nodes.gateway.conversions import read_keys, write_decides
 from nodes.gateway.loop import GatewayLoop
 from nodes.gateway.store import GatewayStore
 from nodes.runtime.access import current_caller
+from nodes.runtime.crash_points import reach
 from nodes.runtime.refusal import RequestRefused
 from nodes.runtime.rpc import Context
 
@@ -36,6 +37,7 @@ class RegistryService(registry_pb2_grpc.RegistryServiceServicer):
             raise RequestRefused(grpc.StatusCode.INVALID_ARGUMENT, f"address: {said}", [("address", said)])
         if self._store.banks().get(own_name) != request.address:
             self._store.save_bank(own_name, request.address)
+        reach("gateway.register.undialled")
         self._reach(own_name, request.address)
         return pb.RegisterBankResponse(epoch=self._loop.coordinator.epoch)
 

@@ -18,6 +18,7 @@ import apsw
 
 from nodes.core.messages import Contradiction, Decision, Outcome, Payment, PaymentKey, Reason
 from nodes.runtime.chain_table import CHAIN_SCHEMA, ChainTable
+from nodes.runtime.crash_points import reach
 from nodes.runtime.database import BooksAltered, CommitCount, open_database, select_in
 
 SCHEMA_VERSION = 2
@@ -125,9 +126,11 @@ class GatewayStore:
     ) -> None:
         """Make a turn durable, in one transaction. An error here must end the process."""
         many = self._connection.executemany
+        committed = sum(decision.outcome is Outcome.COMMITTED for decision in decisions)
+        has_declined = committed < len(decisions)
+        reach("gateway.decline.unwritten" if has_declined else "gateway.decision.unwritten")
         self._execute("BEGIN IMMEDIATE")
         if decisions:
-            committed = sum(decision.outcome is Outcome.COMMITTED for decision in decisions)
             rows = [(sequence, epoch, *payment, *ended) for sequence, epoch, payment, *ended in decisions]
             many("INSERT INTO decision VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
             self.chain.append(rows, now_us)
@@ -140,10 +143,14 @@ class GatewayStore:
                 "INSERT INTO contradiction VALUES (NULL, ?, ?, ?, ?, ?, ?)",
                 [(*contradiction, now_us) for contradiction in contradictions],
             )
+            reach("gateway.contradiction.uncommitted")
+        reach("gateway.decision.uncommitted")
         self._execute("COMMIT")
+        reach("gateway.decline.committed" if has_declined else "gateway.decision.committed")
 
     def save_bank(self, name: str, address: str) -> None:
         """Remember where a bank listens."""
+        reach("gateway.register.unsaved")
         self._execute(
             "INSERT INTO bank VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET address = excluded.address",
             (name, address),
@@ -151,6 +158,7 @@ class GatewayStore:
 
     def revoke_token(self, token_id: str, expires_at: float) -> None:
         """Remember that a login is over; ``expires_at`` in seconds since 1970."""
+        reach("gateway.logout.unsaved")
         self._execute("INSERT OR IGNORE INTO revoked_token VALUES (?, ?)", (token_id, expires_at))
 
     # -- read -------------------------------------------------------------------

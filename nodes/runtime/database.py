@@ -20,6 +20,8 @@ from typing import Any
 
 import apsw
 
+from nodes.runtime.crash_points import reach
+
 _LIBRARY_MIN = (3, 51, 3)
 _CHUNK_SIZES = (512, 64, 8, 1)
 
@@ -83,6 +85,7 @@ def _prepare_schema(connection: apsw.Connection, path: Path, schema: str, versio
     if found == 0:
         connection.execute(schema)
         connection.pragma("user_version", version)
+        reach("node.schema.uncommitted")
     connection.execute("COMMIT")
     if found not in (0, version):
         raise DatabaseUnusable(

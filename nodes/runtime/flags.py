@@ -73,6 +73,9 @@ def add_node_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--lifeline-fd", type=parse_descriptor, help="descriptor of a pipe; the node ends when it ends"
     )
+    parser.add_argument(
+        "--crash-points", type=Path, help="file of orders where to crash; for tests of clusters without real money"
+    )
 
 
 def tls_files(flags: argparse.Namespace) -> TlsFiles:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from structlog.typing import FilteringBoundLogger
 
+from nodes.runtime.crash_points import reach
 from nodes.runtime.file_watch import FileWatch
 from nodes.runtime.tls import CertificateUnusable, Tls, load_again
 
@@ -34,6 +35,7 @@ class LiveTls:
         tls = load_again(self.current)
         if tls == self.current:
             return
+        reach("node.certificate.untaken")
         self.current = tls
         self._log.info("certificate_taken", serial=tls.serial, until=tls.not_after, authorities=tls.authorities)
         for listener in self._listeners:

@@ -1,9 +1,11 @@
 """`cluster down`: stop every node, then the supervisor; with --wipe, remove what the cluster made."""
 
 import shutil
+from contextlib import suppress
 
 import click
 
+from nodes.runtime.crash_points import obey, reach
 from orchestrator.commands.options import folder_option, output_option
 from orchestrator.folder import ClusterFolder
 from orchestrator.lock import FolderLock
@@ -30,9 +32,11 @@ def down(*, wipe: bool, yes: bool, output: str, folder: ClusterFolder) -> None:
     """
     if wipe and not yes:
         click.confirm(f"Remove all books, certificates and logs of {folder.root}, for good?", abort=True, err=True)
+    _obey_orders_of_tests(folder)
     progress = Progress()
     was_up = stop_cluster(folder.control_socket, watch=lambda nodes: progress.say(_describe(nodes)))
     progress.end()
+    reach("down.stopped")
     said = "The cluster is down." if was_up else "The cluster was not up."
     if wipe:
         _wipe(folder)
@@ -45,6 +49,14 @@ def _describe(nodes: Nodes) -> str:
     return f"waiting for {', '.join(left) or 'the supervisor'} to end"
 
 
+def _obey_orders_of_tests(folder: ClusterFolder) -> None:
+    from orchestrator.config import ConfigMistaken, load
+
+    # A cluster whose configuration is mistaken can be taken down all the same.
+    with suppress(ConfigMistaken):
+        obey(folder.crash_order("down") if load(folder.config).is_test else None)
+
+
 def _wipe(folder: ClusterFolder) -> None:
     # Held while the files go, so that nobody starts on what is half gone.
     with FolderLock(folder.state / "up.lock") as lock:
@@ -52,3 +64,4 @@ def _wipe(folder: ClusterFolder) -> None:
         for path in (folder.certs, folder.logs, folder.state):
             if path.exists():
                 shutil.rmtree(path)
+                reach("down.half-wiped")

@@ -6,6 +6,7 @@ import sys
 
 import click
 
+from nodes.runtime.crash_points import obey
 from orchestrator.commands.options import DURATION, FILE, open_folder, output_option
 from orchestrator.config import ClusterConfig, load
 from orchestrator.folder import ClusterFolder
@@ -52,6 +53,7 @@ def up(*, folder: ClusterFolder, foreground: bool, wait_s: float, dry_run: bool,
       cluster up --foreground
     """
     config = load(folder.config)
+    obey(folder.crash_order("up") if config.is_test else None)
     if dry_run:
         _show_plan(make_plan(config, folder))
     elif foreground:

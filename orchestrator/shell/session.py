@@ -26,6 +26,7 @@ from nodes.client import (
 )
 from nodes.core.money import parse_amount
 from nodes.core.violations import Malformed, parse_payment
+from nodes.runtime.crash_points import reach
 from orchestrator.shell.courier import Courier
 from orchestrator.shell.language import (
     CancelItem,
@@ -245,6 +246,7 @@ class ShellSession:
             try:
                 self._client.log_in(self.user, password)
                 self.is_logged_in = True
+                reach("client.login.renewed")
             except NotLoggedIn:
                 pass
             self._kept_password = None
@@ -277,7 +279,9 @@ class ShellSession:
     def _pay(self, command: Pay) -> Sent:
         courier = self._demand_courier()
         request = self._write_request(courier.user, command)
+        reach("client.payment.unsaved")
         item = self._outbox.save(courier.user, request)
+        reach("client.payment.saved-untold")
         self._recount()
         self._carry(courier, request.payment_id)
         return Sent(self._outbox.find(courier.user, request.payment_id) or item, courier.trouble)

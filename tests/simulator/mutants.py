@@ -68,7 +68,7 @@ MUTANTS = [
     Mutant("answers a newer epoch for the older hold", Participant, "prepare", "if hold.epoch == prepare.epoch:", "if True:"),
     Mutant("does not look for funds", participant, "_refuse", "< floor", "< floor - 10**6"),
     Mutant("does not count what is held", participant, "_refuse", "debit.posted - debit.held", "debit.posted"),
-    Mutant("does not look into its journal", bank_turn, "_look_up", "return store.find_entries(asked)", "return {}"),
+    Mutant("does not look into its journal", bank_turn, "_look_up", "recorded = store.find_entries(asked)", "recorded = {}"),
     Mutant("looks at the oldest entry", BankStore, "find_entries", "found[key].epoch < row[3]", "found[key].epoch > row[3]"),
     # -- a bank carries out
     Mutant("leaves no tombstone", Participant, "decide", "self._record_abort(decide)", "pass"),

@@ -1,0 +1,140 @@
+"""Crash points: nothing happens to who was not told to obey; an order strikes once, at its hit, in its time."""
+
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import apsw
+import pytest
+
+from nodes.runtime.crash_points import CrashPointReached, Order, give_order, obey, reach, struck_at_s, take_back
+
+ORDER = Order(number="1", point="a.point", action="raise", hit=1, until_s=2**40)
+
+
+@pytest.fixture
+def path(tmp_path):
+    path = tmp_path / "crash" / "HDFC.order"
+    obey(path)
+    yield path
+    obey(None)
+
+
+def count_until_struck(point: str, times: int) -> int:
+    """Return at which of so many times a point struck; 0 if it never did."""
+    for number in range(1, times + 1):
+        try:
+            reach(point)
+        except CrashPointReached:
+            return number
+    return 0
+
+
+def test_a_process_that_was_not_told_to_obey_cannot_be_struck(path, monkeypatch):
+    obey(None)
+    give_order(path, ORDER)
+    for name in ("CRASH_POINTS", "CLUSTER_CRASH_POINTS", "PROFILE", "CLUSTER_PROFILE"):
+        monkeypatch.setenv(name, str(path))
+    assert count_until_struck("a.point", 3) == 0
+    assert struck_at_s(path) is None
+
+
+def test_without_an_order_nothing_happens(path):
+    assert count_until_struck("a.point", 3) == 0
+
+
+def test_an_order_strikes_at_its_point_alone(path):
+    give_order(path, ORDER)
+    assert count_until_struck("another.point", 3) == 0
+    assert count_until_struck("a.point", 3) == 1
+
+
+def test_an_order_strikes_once(path):
+    give_order(path, ORDER)
+    assert count_until_struck("a.point", 3) == 1
+    assert count_until_struck("a.point", 3) == 0
+    assert not path.exists()
+
+
+def test_an_order_strikes_at_the_hit_that_it_names(path):
+    give_order(path, replace(ORDER, hit=3))
+    assert count_until_struck("a.point", 9) == 3
+
+
+def test_hits_are_counted_anew_for_each_order(path):
+    give_order(path, replace(ORDER, hit=3))
+    assert count_until_struck("a.point", 2) == 0
+    give_order(path, replace(ORDER, number="2", hit=3))
+    assert count_until_struck("a.point", 9) == 3
+
+
+def test_an_order_that_has_lapsed_strikes_nobody(path):
+    give_order(path, replace(ORDER, until_s=time.time() - 1))
+    assert count_until_struck("a.point", 3) == 0
+
+
+def test_an_order_that_was_taken_back_strikes_nobody(path):
+    give_order(path, ORDER)
+    take_back(path)
+    assert count_until_struck("a.point", 3) == 0
+
+
+def test_it_is_known_when_an_order_was_carried_out_and_forgotten_with_the_next(path):
+    assert struck_at_s(path) is None
+    give_order(path, ORDER)
+    assert struck_at_s(path) is None
+    before = time.time()
+    count_until_struck("a.point", 1)
+    assert before - 1 <= struck_at_s(path) <= time.time() + 1
+    give_order(path, ORDER)
+    assert struck_at_s(path) is None
+
+
+def test_of_two_processes_that_obey_one_file_one_is_struck(path):
+    give_order(path, ORDER)
+    claimed = path.with_suffix(".struck")
+    path.rename(claimed)  # as the other does between our look and our claim
+    assert count_until_struck("a.point", 1) == 0
+
+
+@pytest.mark.parametrize(
+    ("action", "error"),
+    [("full", apsw.FullError), ("io-error", apsw.IOError), ("commit-then-error", apsw.IOError)],
+)
+def test_a_store_can_be_struck_by_the_errors_of_its_disk(path, action, error):
+    give_order(path, replace(ORDER, action=action))
+    with pytest.raises(error, match=r"at a\.point"):
+        reach("a.point")
+
+
+def test_a_process_can_be_held_up(path):
+    give_order(path, replace(ORDER, action="sleep", sleep_s=0.05))
+    began = time.monotonic()
+    reach("a.point")
+    assert time.monotonic() - began >= 0.05
+
+
+def test_a_killed_process_is_gone_at_once_and_its_order_with_it(tmp_path):
+    path = tmp_path / "HDFC.order"
+    give_order(path, replace(ORDER, action="kill"))
+    code = (
+        "import pathlib, sys; from nodes.runtime.crash_points import obey, reach;"
+        "obey(pathlib.Path(sys.argv[1])); reach('a.point'); print('alive')"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code, str(path)], check=False, capture_output=True, cwd=Path(__file__).parents[2]
+    )
+    assert (ended.returncode, ended.stdout) == (-signal.SIGKILL, b"")
+    assert not path.exists()
+    assert struck_at_s(path) is not None
+
+
+def test_a_point_costs_nothing_to_speak_of_while_nobody_obeys():
+    count = 100_000
+    began = time.process_time()
+    for _ in range(count):
+        reach("a.point")
+    assert (time.process_time() - began) / count < 2e-6
