@@ -1,7 +1,8 @@
-"""`cluster chaos kill|pause|resume NODE`: break a node on purpose, and see it come back."""
+"""`cluster chaos kill|pause|resume|crash NODE`: break a node on purpose, and see it come back."""
 
 import click
 
+from orchestrator.commands.chaos_crash import crash, points
 from orchestrator.commands.options import folder_option, output_option
 from orchestrator.control import ask
 from orchestrator.folder import ClusterFolder
@@ -18,7 +19,12 @@ def chaos() -> None:
       cluster chaos pause gateway       frozen until it counts as hung, then killed and started again
       cluster chaos pause SBI --hold    frozen until it is resumed
       cluster chaos resume SBI
+      cluster chaos crash gateway --at gateway.decision.durable-none-told
     """
+
+
+chaos.add_command(crash)
+chaos.add_command(points)
 
 
 @chaos.command()
