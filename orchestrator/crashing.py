@@ -72,7 +72,7 @@ def find_point(name: str) -> Point:
 def processes_of(point: Point, config: ClusterConfig) -> tuple[str, ...]:
     """Return who comes to a point, as `cluster chaos crash` names them."""
     banks = tuple(config.banks)
-    nodes = {"gateway": ("gateway",), "bank": banks, "store": ("gateway", *banks)}
+    nodes = {"gateway": ("gateway",), "bank": banks, "node": ("gateway", *banks)}
     return nodes.get(point.process) or (_PROGRAMS[point.process],)
 
 

@@ -34,7 +34,7 @@ def test_a_cluster_that_is_not_for_tests_is_not_crashed(cluster, monkeypatch, pr
         ("gateway", "bank.vote.sent", "kill", r"gateway never comes to bank\.vote\.sent; who does: HDFC, SBI"),
         ("ICICI", "bank.vote.sent", "kill", r"ICICI never comes to bank\.vote\.sent"),
         ("HDFC", "client.payment.unsaved", "kill", "who does: shell"),
-        ("HDFC", "store.schema.uncommitted", "commit-then-error", "what can: kill, raise, sleep, full, io-error"),
+        ("HDFC", "node.schema.uncommitted", "commit-then-error", "what can: kill, raise, sleep, full, io-error"),
         (
             "HDFC",
             "bank.vote.sent",
