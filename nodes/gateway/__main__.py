@@ -112,17 +112,22 @@ async def _serve(flags: argparse.Namespace, told: asyncio.Event) -> None:
     await told.wait()
     reach("gateway.stop.told")
     log.info("stopping", under_way=len(coordinator.open))
+    await _stop(server, banks, tasks)
+    logins.close()
+    transactions.close()
+    store.close()
+    reach("gateway.stop.books-closed")
+    log.info("stopped")
+
+
+async def _stop(server: NodeServer, banks: "Banks", tasks: list["asyncio.Task[None]"]) -> None:
+    """End in this order what callers, banks and the loop are told by."""
     await server.stop(_GRACE_S)
     reach("gateway.stop.calls-ended")
     await banks.leave()
     reach("gateway.stop.lines-closed")
     for task in tasks:
         task.cancel()
-    logins.close()
-    transactions.close()
-    store.close()
-    reach("gateway.stop.books-closed")
-    log.info("stopped")
 
 
 class Banks:
