@@ -18,7 +18,7 @@ _DISK_FREE_LOW = 1024**3
 _DESCRIPTORS_LOW = 1024
 _PYTHON_MIN = (3, 11)
 _SQLITE_MIN = (3, 51, 3)
-_ANEW = "`cluster down`, then `cluster up` makes it anew"
+_ANEW = "`cluster certs rotate` makes it anew; of a cluster that is down, `cluster up`"
 
 
 class Finding(NamedTuple):

@@ -24,7 +24,7 @@ COMMANDS = {
     "restart": "Restart a node, or all, one after another.",
     "payment": "Show all that is known of a payment.",
     "chaos": "Break nodes on purpose.",
-    "certs": "Look at the certificates.",
+    "certs": "Look at the certificates, and replace them.",
     "user": "Make password hashes for users.json.",
     "bench": "Measure payments a second, and add up the books afterwards.",
     "doctor": "Look for what is wrong, or soon will be.",

@@ -55,13 +55,18 @@ class ClusterFolder:
 
     @property
     def ca_certificate(self) -> Path:
-        """The authority that all certificates of the cluster are signed by."""
+        """The authority that signs all certificates of the cluster; while another takes over, both."""
         return self.certs / "ca" / "ca.crt"
 
     @property
     def ca_key(self) -> Path:
         """The authority's key: whoever has it can be anyone."""
         return self.certs / "ca" / "ca.key"
+
+    @property
+    def next_authority(self) -> Path:
+        """The authority that is to take over, while one does: its key and its certificate."""
+        return self.certs / "ca" / "next.pem"
 
     @property
     def gateway_certificate(self) -> Path:

@@ -59,6 +59,8 @@ class Health:
     is_ready: bool = False
     reason: str = ""
     counters: dict[str, Any] = field(default_factory=dict)
+    certificate: dict[str, Any] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
 
 
 class Keeper:
@@ -165,7 +167,9 @@ class Keeper:
             "name": self.launch.name,
             "role": self.launch.role,
             "address": self.launch.address,
-            "certificate_ends_at": self.launch.certificate_ends_at,
+            "certificate_ends_at": self._health.certificate.get("ends_at") or self.launch.certificate_ends_at,
+            "certificate": self._health.certificate,
+            "warnings": self._health.warnings,
             "state": self.life.state.value,
             "is_answering": self._health.is_answering,
             "is_ready": self.is_serving,
@@ -186,7 +190,14 @@ class Keeper:
     def _hear_itself(self, answer: dict[str, Any]) -> None:
         was_ready = self.is_serving
         reason = "" if answer["is_ready"] else answer["not_ready_reason"] or "not ready"
-        self._health = Health(True, answer["is_ready"], reason, answer.get("detail", {}))
+        self._health = Health(
+            is_answering=True,
+            is_ready=answer["is_ready"],
+            reason=reason,
+            counters=answer.get("detail", {}),
+            certificate=answer.get("certificate", {}),
+            warnings=answer.get("warnings", []),
+        )
         self._tell(Answered())
         if self.is_serving != was_ready:
             self.look()

@@ -6,6 +6,7 @@ that starts others must not (deadlocks after fork, grpc#14258).
 
 import argparse
 import asyncio
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,30 +14,60 @@ from typing import Any
 import grpc
 from interbank.v1 import operator_pb2, operator_pb2_grpc
 
+from nodes.core.names import PeerKind
+from nodes.runtime.file_watch import FileWatch
+from nodes.runtime.tls import CertificateUnusable, Tls, TlsFiles, load_again, load_tls
 from orchestrator.probing import Unreachable, run_prober
 
 DEADLINE_S = 1.0
 
 
-class GrpcAsker:
-    """Asks NodeService.GetStatus with the operator's certificate, over one channel."""
+class OperatorCertificate:
+    """The certificate that questions are asked with, as it lies there now."""
 
-    def __init__(self, order: dict[str, Any], certificates: tuple[bytes, bytes, bytes]) -> None:
-        ca, key, certificate = certificates
+    def __init__(self, files: TlsFiles) -> None:
+        self._tls = load_tls(files, kind=PeerKind.OPERATOR)
+        self._watch = FileWatch(lambda fault: print(fault, file=sys.stderr, flush=True))  # noqa: T201 - our log
+        self._watch.add(self._reread, CertificateUnusable, *files)
+
+    def find(self) -> Tls:
+        """Return it; the same object for as long as it is the same."""
+        self._watch.look()
+        return self._tls
+
+    def _reread(self) -> None:
+        tls = load_again(self._tls)
+        if tls != self._tls:
+            self._tls = tls
+
+
+class GrpcAsker:
+    """Asks NodeService.GetStatus with the operator's certificate, over one channel at a time."""
+
+    def __init__(self, order: dict[str, Any], certificate: OperatorCertificate) -> None:
+        self._order = order
+        self._certificate = certificate
+        self._open(certificate.find())
+
+    def _open(self, tls: Tls) -> None:
         options = [
-            ("grpc.ssl_target_name_override", order["tls_name"]),
+            ("grpc.ssl_target_name_override", self._order["tls_name"]),
             ("grpc.initial_reconnect_backoff_ms", 100),
             ("grpc.min_reconnect_backoff_ms", 100),
             ("grpc.max_reconnect_backoff_ms", 1000),
             ("grpc.use_local_subchannel_pool", 1),
             ("grpc.enable_http_proxy", 0),
         ]
-        credentials = grpc.ssl_channel_credentials(ca, key, certificate)
-        self._channel = grpc.aio.secure_channel(order["address"], credentials, options)
+        self._tls = tls
+        self._channel = grpc.aio.secure_channel(self._order["address"], tls.channel_credentials(), options)
         self._stub = operator_pb2_grpc.NodeServiceStub(self._channel)
 
     async def ask(self) -> dict[str, Any]:
         """Return the node's answer, or raise `Unreachable`."""
+        tls = self._certificate.find()
+        if tls is not self._tls:
+            await self._channel.close()
+            self._open(tls)
         try:
             status = await self._stub.GetStatus(operator_pb2.GetStatusRequest(), timeout=DEADLINE_S)
         except grpc.aio.AioRpcError as error:
@@ -49,6 +80,8 @@ class GrpcAsker:
             "not_ready_reason": status.not_ready_reason,
             "version": status.version,
             "detail": _read_counters(status),
+            "certificate": _read_certificate(status.certificate),
+            "warnings": list(status.warnings),
         }
 
     async def close(self) -> None:
@@ -68,6 +101,14 @@ def _read_counters(status: Any) -> dict[str, Any]:
     }
 
 
+def _read_certificate(found: operator_pb2.CertificateStatus) -> dict[str, Any]:
+    return {
+        "serial": found.serial,
+        "ends_at": found.not_after.ToJsonString(),
+        "authorities": list(found.authorities),
+    }
+
+
 def main() -> None:
     """Run with ``--ca --certificate --key`` (files) and ``--interval`` (seconds)."""
     parser = argparse.ArgumentParser(prog="python -m orchestrator.prober", description=__doc__)
@@ -76,8 +117,8 @@ def main() -> None:
     parser.add_argument("--key", type=Path, required=True)
     parser.add_argument("--interval", type=float, default=1.0)
     flags = parser.parse_args()
-    certificates = (flags.ca.read_bytes(), flags.key.read_bytes(), flags.certificate.read_bytes())
-    asyncio.run(run_prober(lambda order: GrpcAsker(order, certificates), flags.interval))
+    certificate = OperatorCertificate(TlsFiles(flags.ca, flags.certificate, flags.key))
+    asyncio.run(run_prober(lambda order: GrpcAsker(order, certificate), flags.interval))
 
 
 if __name__ == "__main__":

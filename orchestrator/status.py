@@ -12,6 +12,8 @@ BANK_DOWN = 2
 IN_DOUBT_TOO_LONG = 4
 IN_DOUBT_LIMIT_MS = 10_000
 """How old a transaction in doubt may be before it is called stuck."""
+RENEW_AT_DAYS = 7
+"""A certificate that ends within so many days is shown as one that wants renewal."""
 
 Node = Mapping[str, Any]
 
@@ -68,6 +70,11 @@ def exit_code(nodes: Sequence[Node]) -> int:
     return code | (IN_DOUBT_TOO_LONG if _oldest_in_doubt_ms(nodes) > IN_DOUBT_LIMIT_MS else 0)
 
 
+def list_warnings(nodes: Sequence[Node]) -> list[str]:
+    """Return what a person should mend although all may serve: a line each."""
+    return [f"{node['name']}: {warning}" for node in nodes for warning in node.get("warnings") or ()]
+
+
 def summarise(nodes: Sequence[Node]) -> str:
     """Return the last line of the table."""
     serving = sum(bool(node.get("is_ready")) for node in nodes)
@@ -83,6 +90,8 @@ def hint(nodes: Sequence[Node]) -> str:
     for node in nodes:
         if node["state"] in ("FATAL", "STOPPED"):
             return f"cluster logs {node['name']}; then cluster restart {node['name']}"
+    if any(days <= RENEW_AT_DAYS for node in nodes if (days := days_left(node)) is not None):
+        return "cluster certs rotate"
     for node in nodes:
         if "by chaos" in node["reason"] and node["state"] == "RUNNING":
             return f"cluster chaos resume {node['name']}"
@@ -105,7 +114,7 @@ def _make_row(node: Node, in_doubt: int, now: datetime) -> Row:
         restarts=str(node["restarts"]),
         cpu=f"{node['cpu_percent']:.1f}%" if has_process else "-",
         rss=f"{node['rss_bytes'] / 2**20:.0f} MB" if has_process else "-",
-        cert="-" if days is None else f"{days}d",
+        cert="-" if days is None else "expired" if days < 0 else f"{days}d",
         info=_describe(node, in_doubt),
     )
 

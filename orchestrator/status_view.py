@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from orchestrator.status import days_left, exit_code, hint, make_rows, summarise
+from orchestrator.status import days_left, exit_code, hint, list_warnings, make_rows, summarise
 
 _COLUMNS = ("name", "role", "state", "health", "pid", "port", "uptime", "restarts", "cpu", "rss", "cert", "info")
 _WIDE = ("address", "version")
@@ -38,6 +38,7 @@ def format_table(nodes: Sequence[Mapping[str, Any]], *, is_wide: bool = False) -
     widths = {name: max(len(name), *(len(row[name]) for row in rows)) for name in names}
     lines = [_GAP.join(f"{name.upper():<{widths[name]}}" for name in names).rstrip()]
     lines += [_GAP.join(_paint(row[name], widths[name]) for name in names).rstrip() for row in rows]
+    lines += [click.style(f"! {warning}", fg="yellow") for warning in list_warnings(nodes)]
     return [*lines, _format_last_line(nodes, len(lines[0]))]
 
 

@@ -1,5 +1,6 @@
 """Typed calls to the gateway, for programs without an event loop. Nothing here retries by itself."""
 
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,11 +17,12 @@ from nodes.client.errors import explain
 from nodes.core.messages import Outcome, Reason
 from nodes.core.names import Identity, PeerKind
 from nodes.core.violations import parse_payment_id
-from nodes.runtime.tls import Tls, dial_blocking
+from nodes.runtime.tls import CertificateUnusable, Tls, dial_blocking, load_again
 
 _CALL_TIMEOUT_S = 5.0
 _PAY_TIMEOUT_S = 10.0
 _TOTALS_TIMEOUT_S = 60.0
+_MENDED_BY_RENEWAL = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.PERMISSION_DENIED)
 
 Answer = TypeVar("Answer")
 
@@ -106,13 +108,23 @@ def new_payment_id() -> str:
 
 
 class _Line:
-    """A channel to a node; the gateway, unless another is named."""
+    """A channel to a node; the gateway, unless another is named.
+
+    A channel keeps the certificate that it was made with. So when a call fails in a way
+    that another certificate may mend, and another lies on disk by now, the call is made
+    once more on a channel with that one; what was replaced while all went well is left
+    alone, since a login holds for the certificate that it was made with.
+    """
 
     def __init__(
         self, address: str, tls: Tls, interceptors: Sequence[Any] = (), *, peer: Identity | None = None
     ) -> None:
-        peer = peer or Identity(tls.identity.cluster, PeerKind.GATEWAY)
-        self._channel = dial_blocking(address, tls, peer, interceptors=interceptors)
+        self._address = address
+        self._tls = tls
+        self._interceptors = interceptors
+        self._peer = peer or Identity(tls.identity.cluster, PeerKind.GATEWAY)
+        self._renewing = threading.Lock()
+        self._open()
 
     def __enter__(self) -> Self:
         return self
@@ -126,12 +138,36 @@ class _Line:
         """Hang up."""
         self._channel.close()
 
-    @staticmethod
-    def _call(method: Callable[..., Answer], request: Any, **options: Any) -> Answer:
+    def _open(self) -> None:
+        self._channel = dial_blocking(self._address, self._tls, self._peer, interceptors=self._interceptors)
+
+    def _call(self, find: Callable[[], Callable[..., Answer]], request: Any, **options: Any) -> Answer:
+        """Call the method that ``find`` returns, on the channel of that moment."""
+        tls = self._tls
         try:
-            return method(request, **options)
+            return find()(request, **options)
+        except grpc.RpcError as error:
+            if error.code() not in _MENDED_BY_RENEWAL or not self._renew(tls):
+                raise explain(error) from error
+        try:
+            return find()(request, **options)
         except grpc.RpcError as error:
             raise explain(error) from error
+
+    def _renew(self, failed: Tls) -> bool:
+        """Go over to the certificate that lies on disk; tell whether it is another than the one that failed."""
+        with self._renewing:
+            if self._tls is failed:
+                try:
+                    tls = load_again(failed)
+                except CertificateUnusable:
+                    return False
+                if tls == failed:
+                    return False
+                # Not closed: other threads' calls may be under way; it goes with the last of them.
+                self._tls = tls
+                self._open()
+            return True
 
 
 class Client(_Line):
@@ -139,14 +175,16 @@ class Client(_Line):
 
     def __init__(self, address: str, tls: Tls, interceptors: Sequence[Any] = ()) -> None:
         super().__init__(address, tls, interceptors)
-        self._stub = payment_pb2_grpc.PaymentServiceStub(self._channel)
         self._metadata: list[tuple[str, str]] = []
+
+    def _open(self) -> None:
+        super()._open()
+        self._stub = payment_pb2_grpc.PaymentServiceStub(self._channel)
 
     def log_in(self, user: str, password: str) -> Session:
         """Log in; the token stays in this object alone."""
-        answer = self._call(
-            self._stub.Login, pb.LoginRequest(user=user, password=password), timeout=_CALL_TIMEOUT_S
-        )
+        request = pb.LoginRequest(user=user, password=password)
+        answer = self._call(lambda: self._stub.Login, request, timeout=_CALL_TIMEOUT_S)
         self._metadata = [("authorization", f"Bearer {answer.token}")]
         role = access_pb2.Role.Name(answer.role).removeprefix("ROLE_").lower()
         return Session(answer.user, role, _read_time(answer.expires_at))
@@ -154,7 +192,7 @@ class Client(_Line):
     def log_out(self) -> None:
         """End the login, here and at the gateway."""
         try:
-            self._ask(self._stub.Logout, pb.LogoutRequest())
+            self._ask(lambda: self._stub.Logout, pb.LogoutRequest())
         finally:
             self._metadata = []
 
@@ -172,7 +210,7 @@ class Client(_Line):
             currency=request.currency,
             memo=request.memo,
         )
-        answer = self._ask(self._stub.Pay, sent, timeout=_PAY_TIMEOUT_S)
+        answer = self._ask(lambda: self._stub.Pay, sent, timeout=_PAY_TIMEOUT_S)
         return PaymentResult(
             answer.payment_id, _outcome_name(answer.outcome), _reason_name(answer.reason), answer.replayed
         )
@@ -180,51 +218,60 @@ class Client(_Line):
     def payment(self, payment_id: str, user: str = "") -> PaymentView:
         """Look at one payment; an auditor names the user."""
         request = pb.GetPaymentRequest(payment_id=payment_id, user=user)
-        return _read_payment(self._ask(self._stub.GetPayment, request).payment)
+        return _read_payment(self._ask(lambda: self._stub.GetPayment, request).payment)
 
     def payments(self, page_size: int = 20, page_token: str = "", user: str = "") -> Page:
         """Look at a page of payments, newest first; an auditor names the user."""
         request = pb.ListPaymentsRequest(page_size=page_size, page_token=page_token, user=user)
-        answer = self._ask(self._stub.ListPayments, request)
+        answer = self._ask(lambda: self._stub.ListPayments, request)
         return Page(tuple(map(_read_payment, answer.payments)), answer.next_page_token)
 
     def balances(self, bank: str = "", user: str = "") -> Balances:
         """Look at the accounts, at one bank or all; an auditor names the user."""
-        answer = self._ask(self._stub.GetBalance, pb.GetBalanceRequest(bank=bank, user=user))
+        answer = self._ask(lambda: self._stub.GetBalance, pb.GetBalanceRequest(bank=bank, user=user))
         balances = tuple(
             Balance(b.account, b.posted_minor, b.held_minor, b.available_minor, b.currency)
             for b in answer.balances
         )
         return Balances(balances, tuple(answer.unavailable_banks))
 
-    def _ask(self, method: Callable[..., Answer], request: Any, timeout: float = _CALL_TIMEOUT_S) -> Answer:
-        return self._call(method, request, timeout=timeout, metadata=self._metadata)
+    def _ask(
+        self, find: Callable[[], Callable[..., Answer]], request: Any, timeout: float = _CALL_TIMEOUT_S
+    ) -> Answer:
+        return self._call(find, request, timeout=timeout, metadata=self._metadata)
 
 
 class _OperatorLine(_Line):
     """A line to any node with the operator's certificate."""
 
+    def _open(self) -> None:
+        super()._open()
+        self._node_stub = operator_pb2_grpc.NodeServiceStub(self._channel)
+
     def status(self) -> operator_pb2.GetStatusResponse:
         """Return how the node is, and its counters."""
-        stub = operator_pb2_grpc.NodeServiceStub(self._channel)
-        return self._call(stub.GetStatus, operator_pb2.GetStatusRequest(), timeout=_CALL_TIMEOUT_S)
+        return self._call(
+            lambda: self._node_stub.GetStatus, operator_pb2.GetStatusRequest(), timeout=_CALL_TIMEOUT_S
+        )
 
 
 class OperatorClient(_OperatorLine):
     """The gateway, as the operator's certificate calls it."""
 
-    def __init__(self, address: str, tls: Tls, interceptors: Sequence[Any] = ()) -> None:
-        super().__init__(address, tls, interceptors)
+    def _open(self) -> None:
+        super()._open()
         self._stub = operator_pb2_grpc.OperatorServiceStub(self._channel)
 
     def show_payment(self, payment_id: str) -> operator_pb2.ShowPaymentResponse:
         """Return all that gateway and banks know of a payment id."""
         request = operator_pb2.ShowPaymentRequest(payment_id=payment_id)
-        return self._call(self._stub.ShowPayment, request, timeout=_CALL_TIMEOUT_S)
+        return self._call(lambda: self._stub.ShowPayment, request, timeout=_CALL_TIMEOUT_S)
 
     def collect_totals(self) -> operator_pb2.CollectTotalsResponse:
         """Return the sums of every bank's books."""
-        return self._call(self._stub.CollectTotals, operator_pb2.CollectTotalsRequest(), timeout=_TOTALS_TIMEOUT_S)
+        return self._call(
+            lambda: self._stub.CollectTotals, operator_pb2.CollectTotalsRequest(), timeout=_TOTALS_TIMEOUT_S
+        )
 
 
 class BankInspector(_OperatorLine):
@@ -232,12 +279,15 @@ class BankInspector(_OperatorLine):
 
     def __init__(self, name: str, address: str, tls: Tls) -> None:
         super().__init__(address, tls, peer=Identity(tls.identity.cluster, PeerKind.BANK, name))
+
+    def _open(self) -> None:
+        super()._open()
         self._stub = bank_pb2_grpc.BankServiceStub(self._channel)
 
     def is_prepared(self, payment_id: str) -> bool:
         """Tell whether this bank has voted yes on a payment and does not know the decision."""
         request = bank_pb2.GetTransactionsRequest(payment_id=parse_payment_id(payment_id))
-        found = self._call(self._stub.GetTransactions, request, timeout=_CALL_TIMEOUT_S)
+        found = self._call(lambda: self._stub.GetTransactions, request, timeout=_CALL_TIMEOUT_S)
         return any(known.state == bank_pb2.TRANSACTION_STATE_PREPARED for known in found.transactions)
 
 

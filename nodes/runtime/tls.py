@@ -53,7 +53,7 @@ _CHANNEL_OPTIONS: list[tuple[str, Any]] = [
 
 
 _READINGS_MAX = 5
-_KEY_BLOCK = re.compile(rb"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?-----END [A-Z ]*PRIVATE KEY-----\n?", re.DOTALL)
+KEY_BLOCK = re.compile(rb"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?-----END [A-Z ]*PRIVATE KEY-----\n?", re.DOTALL)
 
 
 class CertificateUnusable(Exception):
@@ -225,7 +225,7 @@ def _parse_authorities(path: Path, pem: bytes) -> list[x509.Certificate]:
 
 def _find_key(path: Path, pem: bytes, leaf: x509.Certificate) -> bytes | None:
     """Return, of the keys in a file, the one that fits the certificate."""
-    blocks = _KEY_BLOCK.findall(pem) or [pem]
+    blocks = KEY_BLOCK.findall(pem) or [pem]
     for block in blocks:
         try:
             key = serialization.load_pem_private_key(block, password=None)

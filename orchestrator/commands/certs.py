@@ -1,16 +1,25 @@
-"""`cluster certs`: look at the certificates."""
+"""`cluster certs`: look at the certificates, and replace them while the cluster runs."""
 
 import json
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import click
 
-from orchestrator.commands.options import folder_option, output_option
+from orchestrator.commands.options import DURATION, folder_option, output_option
 from orchestrator.folder import ClusterFolder
+from orchestrator.outcome import tell
+
+if TYPE_CHECKING:
+    from orchestrator.certificates import Leaf, Listed
+    from orchestrator.rotation import Step
+
+_OTHERS_END_WITHIN_S = 10.0
 
 
 @click.group()
 def certs() -> None:
-    """Look at the certificates of the cluster; `cluster up` makes and renews them."""
+    """Look at the certificates of the cluster, and replace them while it runs."""
 
 
 @certs.command("ls")
@@ -24,28 +33,91 @@ def list_(*, output: str, folder: ClusterFolder) -> None:
       cluster certs ls
       cluster certs ls -o json
     """
-    from orchestrator.certificates import list_certificates
+    from orchestrator.certificates import list_certificates, list_leafs
     from orchestrator.config import load
     from orchestrator.text_table import format_columns
 
-    listed = list_certificates(folder, load(folder.config))
+    config = load(folder.config)
+    shown = {leaf.name: _find_shown(folder, leaf) for leaf in list_leafs(config, folder) if leaf.is_node}
+    listed = list_certificates(folder, config)
     if output == "json":
         rows = [
-            {**row._asdict(), "not_after": row.not_after.strftime("%Y-%m-%dT%H:%M:%SZ") if row.not_after else None}
+            {
+                **row._asdict(),
+                "not_after": row.not_after.strftime("%Y-%m-%dT%H:%M:%SZ") if row.not_after else None,
+                "shown_serial": shown.get(row.name) or None,
+            }
             for row in listed
         ]
         click.echo(json.dumps({"certificates": rows}, indent=2))
         return
-    head = ("NAME", "IDENTITY", "DAYS LEFT", "UNTIL", "FAULT", *(["SERIAL"] if output == "wide" else []))
+    head = ("NAME", "IDENTITY", "DAYS LEFT", "UNTIL", "SHOWN", "FAULT", *(["SERIAL"] if output == "wide" else []))
     lines = [
         (
             row.name,
             row.identity or "-",
             str(row.days_left) if row.not_after else "-",
             f"{row.not_after:%Y-%m-%d}" if row.not_after else "-",
+            _describe_shown(row, shown.get(row.name, "")),
             row.fault or "-",
             *([row.serial] if output == "wide" else []),
         )
         for row in listed
     ]
     click.echo("\n".join(format_columns([head, *lines])))
+
+
+@certs.command()
+@click.argument("names", metavar="[NODE]...", nargs=-1)
+@click.option("--ca", "is_authority", is_flag=True, help="Let another authority take over, then all certificates.")
+@click.option("--wait", "wait_s", type=DURATION, default="15s", show_default=True, help="How long for each step.")
+@output_option
+@folder_option
+def rotate(
+    *, names: tuple[str, ...], is_authority: bool, wait_s: float, output: str, folder: ClusterFolder
+) -> None:
+    """Replace certificates with their keys, of each NODE or of all, while payments go on.
+
+    Each node is waited for until it shows its new certificate. With --ca both authorities
+    are trusted until every certificate is signed by the new one. What stops half-way is
+    gone on with by the same command.
+
+    \b
+    Examples:
+      cluster certs rotate HDFC
+      cluster certs rotate
+      cluster certs rotate --ca
+    """
+    from orchestrator.config import load
+    from orchestrator.lock import FolderLock
+    from orchestrator.rotation import demand_authority, find_leafs, rotate_authority, rotate_leafs
+    from orchestrator.witness import RunningNodes
+
+    if names and is_authority:
+        raise click.UsageError("--ca replaces all certificates; name no node with it")
+    config = load(folder.config)
+    with FolderLock(folder.state / "up.lock") as lock:
+        lock.take(within_s=_OTHERS_END_WITHIN_S)
+        witness = RunningNodes(folder, within_s=wait_s)
+        if is_authority:
+            _tell(rotate_authority(config, folder, witness), output)
+        else:
+            leafs = find_leafs(config, folder, names)
+            _tell(rotate_leafs(leafs, demand_authority(config, folder), witness), output)
+
+
+def _tell(steps: "Iterator[Step]", output: str) -> None:
+    for step in steps:
+        tell(output, step.said, certificate=step.certificate, serial=step.serial, step=step.said)
+
+
+def _find_shown(folder: ClusterFolder, leaf: "Leaf") -> str:
+    from orchestrator.handshake import find_shown_serial
+
+    return find_shown_serial(folder, leaf.address, leaf.identity.tls_name)
+
+
+def _describe_shown(row: "Listed", shown: str) -> str:
+    if not shown:
+        return "-"
+    return "yes" if shown == row.serial else f"no, but {shown}"

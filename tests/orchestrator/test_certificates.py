@@ -7,9 +7,10 @@ from cryptography import x509
 
 from nodes.core.names import PeerKind
 from nodes.runtime.tls import TlsFiles, load_tls
-from orchestrator import certificates
+from orchestrator import authority, certificates, pem
 from orchestrator.certificates import ensure_certificates, list_certificates
 from orchestrator.config import load
+from orchestrator.files import write_whole
 from orchestrator.folder import ClusterFolder
 
 CONFIG = "name: payments.test\nbanks:\n  HDFC: {address: bank.example:1001}\n  SBI: {address: 10.0.0.5:1002}\n"
@@ -108,20 +109,21 @@ def test_another_address_or_name_means_another_certificate(folder):
     assert len(ensure(folder)) == 6
 
 
-def test_a_crash_between_two_files_is_mended(folder, monkeypatch):
+@pytest.mark.parametrize("number", range(1, 14))
+def test_a_crash_at_any_write_is_mended(folder, monkeypatch, number):
     writes = []
 
-    def crash_on_the_third(path, content, **mode):
+    def crash_in_time(path, content, **mode):
         writes.append(path)
-        if len(writes) == 3:
+        if len(writes) == number:
             raise KeyboardInterrupt
-        original(path, content, **mode)
+        write_whole(path, content, **mode)
 
-    original = certificates.write_whole
-    monkeypatch.setattr(certificates, "write_whole", crash_on_the_third)
-    with pytest.raises(KeyboardInterrupt):
-        ensure(folder)
-    monkeypatch.undo()
+    with monkeypatch.context() as patch:
+        for module in (authority, certificates, pem):
+            patch.setattr(module, "write_whole", crash_in_time)
+        with pytest.raises(KeyboardInterrupt):
+            ensure(folder)
     ensure(folder)
     assert hdfc(folder)
     assert ensure(folder) == []
@@ -161,7 +163,7 @@ def test_a_leaf_in_the_place_of_the_authority_is_none(folder):
 
 def test_an_expired_authority_is_listed_and_made_anew(folder, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(certificates, "AUTHORITY_LIFE", timedelta(minutes=-1))
+        patch.setattr(authority, "AUTHORITY_LIFE", timedelta(minutes=-1))
         ensure(folder)
     assert list_certificates(folder, load(folder.config))[0].fault.startswith("expired at ")
     assert len(ensure(folder)) == 6

@@ -4,62 +4,22 @@ import asyncio
 import json
 import sys
 from collections.abc import AsyncIterator, Callable
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from interbank.v1 import operator_pb2 as pb
 from interbank.v1 import operator_pb2_grpc
+
+from nodes.core.names import PeerKind
+from nodes.runtime.tls import TlsFiles
+from tests.authority import Authority, put_in_place
 
 pytestmark = pytest.mark.cluster
 
 DEADLINE_S = 15.0
-TLS_NAME = "hdfc.bank.payments.local"
-
-
-class Authority:
-    """Issues certificates for this test alone."""
-
-    def __init__(self, folder: Path) -> None:
-        self._key = ec.generate_private_key(ec.SECP256R1())
-        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test CA")])
-        self._folder = folder
-        self._write("ca", self._sign("test CA", self._key.public_key(), is_ca=True), self._key)
-
-    def issue(self, name: str, dns_name: str) -> None:
-        key = ec.generate_private_key(ec.SECP256R1())
-        self._write(name, self._sign(dns_name, key.public_key(), is_ca=False), key)
-
-    def read(self, *names: str) -> tuple[bytes, ...]:
-        return tuple((self._folder / name).read_bytes() for name in names)
-
-    def _sign(self, name: str, key: ec.EllipticCurvePublicKey, *, is_ca: bool) -> x509.Certificate:
-        now = datetime.now(UTC)
-        builder = x509.CertificateBuilder(
-            issuer_name=self._name,
-            subject_name=x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]),
-            public_key=key,
-            serial_number=x509.random_serial_number(),
-            not_valid_before=now - timedelta(minutes=1),
-            not_valid_after=now + timedelta(hours=1),
-        )
-        builder = builder.add_extension(x509.BasicConstraints(ca=is_ca, path_length=None), critical=True)
-        if not is_ca:
-            builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
-        return builder.sign(self._key, hashes.SHA256())
-
-    def _write(self, name: str, certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> None:
-        (self._folder / f"{name}.crt").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-        pem = key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
-        (self._folder / f"{name}.key").write_bytes(pem)
+TLS_NAME = "hdfc.bank.payments.test"
 
 
 class Node(operator_pb2_grpc.NodeServiceServicer):
@@ -104,8 +64,8 @@ class Prober:
 @pytest.fixture
 def authority(tmp_path: Path) -> Authority:
     authority = Authority(tmp_path)
-    authority.issue("node", TLS_NAME)
-    authority.issue("operator", "operator.payments.local")
+    authority.leaf(authority.identity(PeerKind.BANK, "HDFC"), file_name="node")
+    authority.leaf(authority.identity(PeerKind.OPERATOR), file_name="operator")
     return authority
 
 
@@ -123,7 +83,7 @@ async def prober(authority: Authority, tmp_path: Path) -> AsyncIterator[Prober]:
 
 
 async def serve(authority: Authority, node: Node, port: int = 0) -> tuple[grpc.aio.Server, int]:
-    ca, certificate, key = authority.read("ca.crt", "node.crt", "node.key")
+    ca, certificate, key = ((authority.folder / name).read_bytes() for name in ("ca.crt", "node.crt", "node.key"))
     server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
     operator_pb2_grpc.add_NodeServiceServicer_to_server(node, server)
     credentials = grpc.ssl_server_credentials([(key, certificate)], ca, require_client_auth=True)
@@ -185,4 +145,22 @@ async def test_why_a_node_is_not_ready_is_told(authority: Authority, prober: Pro
     answer = await prober.hear(lambda answer: "instance" in answer)
     assert (answer["is_ready"], answer["not_ready_reason"]) == (False, "the gateway is away")
     prober.order(forget="HDFC")
+    await server.stop(None)
+
+
+async def test_it_goes_on_asking_when_certificates_and_authority_are_replaced(
+    authority: Authority, prober: Prober, tmp_path: Path
+) -> None:
+    server, port = await serve(authority, Node())
+    prober.order(watch="HDFC", address=f"localhost:{port}", tls_name=TLS_NAME, instance="i1")
+    await prober.hear(lambda answer: answer.get("is_ready") is True)
+    await server.stop(None)
+    other = Authority(tmp_path / "other")
+    other.leaf(other.identity(PeerKind.BANK, "HDFC"), file_name="node")
+    server, _ = await serve(other, Node(), port)
+    await prober.hear(lambda answer: "error" in answer)
+    files = TlsFiles(*(tmp_path / name for name in ("ca.crt", "operator.crt", "operator.key")))
+    put_in_place(files.ca, other.ca.read_bytes())
+    other.replace_leaf(other.identity(PeerKind.OPERATOR), files)
+    await prober.hear(lambda answer: answer.get("is_ready") is True)
     await server.stop(None)

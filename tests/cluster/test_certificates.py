@@ -1,0 +1,84 @@
+"""`cluster certs` on a cluster that runs and pays."""
+
+import json
+
+import pytest
+
+from nodes.client import NotLoggedIn, PaymentRequest, new_payment_id
+from orchestrator.config import load
+from orchestrator.folder import ClusterFolder
+from orchestrator.shell.connection import connect
+from tests.cluster.load import Load
+
+pytestmark = pytest.mark.cluster
+
+
+def listed(cluster):
+    rows = json.loads(cluster.run("certs", "ls", "-o", "json").stdout)["certificates"]
+    return {row["name"]: row for row in rows}
+
+
+def processes(cluster):
+    return {name: (node["pid"], node["restarts"]) for name, node in cluster.nodes().items()}
+
+
+def is_sound(rows):
+    return not any(row["fault"] for row in rows.values()) and all(
+        rows[name]["shown_serial"] == rows[name]["serial"] for name in ("gateway", "HDFC", "ICICI", "SBI")
+    )
+
+
+def test_certificates_and_then_the_authority_are_replaced_under_load(cluster):
+    before, running = listed(cluster), processes(cluster)
+    with Load(cluster.folder) as customers:
+        cluster.run("certs", "rotate")
+        customers.pay_more(60)
+        between = listed(cluster)
+        cluster.run("certs", "rotate", "--ca")
+        customers.pay_more(60)
+    assert not customers.failures
+    after = listed(cluster)
+    assert is_sound(between)
+    assert is_sound(after)
+    assert between["ca"] == before["ca"]
+    assert not {row["serial"] for row in before.values()} & {row["serial"] for row in after.values()}
+    assert processes(cluster) == running
+    assert {node["certificate"]["serial"] for node in cluster.nodes().values()} == {
+        after[name]["serial"] for name in running
+    }
+
+
+def test_one_node_is_named_and_a_wrong_name_is_told(cluster):
+    before = listed(cluster)
+    cluster.run("certs", "rotate", "HDFC")
+    assert [name for name, row in listed(cluster).items() if row != before[name]] == ["HDFC"]
+    wrong = cluster.run("certs", "rotate", "HDFX", expect=1)
+    assert wrong.stderr.startswith("error: there is no certificate 'HDFX'; there are gateway, HDFC")
+    assert "name no node with it" in cluster.run("certs", "rotate", "HDFC", "--ca", expect=2).stderr
+
+
+def test_a_node_that_hangs_holds_a_change_of_authority_up_and_nothing_breaks(cluster):
+    """The node is frozen by hand, so that nobody starts it again meanwhile; then the change is gone on with."""
+    cluster.run("chaos", "pause", "SBI", "--hold")
+    try:
+        held_up = cluster.run("certs", "rotate", "--ca", "--wait", "1s", expect=1)
+    finally:
+        cluster.run("chaos", "resume", "SBI")
+    assert "SBI does not trust what" in held_up.stderr
+    assert listed(cluster)["ca"]["fault"].startswith("another takes over")
+    cluster.run("certs", "rotate", "--ca")
+    assert is_sound(listed(cluster))
+
+
+def test_a_client_from_before_meets_a_gateway_from_after_with_the_certificate_that_lies_there(cluster):
+    folder = ClusterFolder(cluster.folder)
+    request = PaymentRequest(new_payment_id(), "alice@ICICI", "bob@HDFC", 1, "INR")
+    with connect(load(folder.config), folder) as client:
+        client.log_in("alice", "alice123")
+        cluster.run("certs", "rotate", "--ca")
+        assert client.balances("ICICI").balances
+        cluster.run("restart", "gateway")
+        with pytest.raises(NotLoggedIn, match="given to another certificate"):
+            client.pay(request)
+        client.log_in("alice", "alice123")
+        assert client.pay(request).outcome == "committed"
