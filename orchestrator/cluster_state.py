@@ -23,8 +23,7 @@ def _describe_stopped(folder: ClusterFolder) -> list[dict[str, Any]]:
 
     config = load(folder.config)
     ends = {each.name: each.not_after.isoformat() for each in list_certificates(folder) if each.not_after}
-    addresses = {"gateway": config.gateway.address, **{name: bank.address for name, bank in config.banks.items()}}
     return [
         make_stopped(name, "gateway" if name == "gateway" else "bank", address, ends.get(name, ""))
-        for name, address in addresses.items()
+        for name, address in config.addresses.items()
     ]

@@ -20,11 +20,13 @@ from nodes.core.names import (
     is_bank_name,
     is_cluster_name,
 )
+from orchestrator.links import GATEWAY, Link, make_links
 from orchestrator.yaml_text import Mistake, YamlDocument
 
 _DURATION = re.compile(r"(?P<number>[0-9]{1,6}(\.[0-9]{1,3})?)(?P<unit>ms|s|m|h)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _DURATION_MAX_S = 3600.0
+_EVERYWHERE = ("0.0.0.0", "[::]")  # noqa: S104 - looked for, not listened at
 _GIVE_UP = re.compile(r"(?P<starts>[0-9]{1,4}) starts in (?P<window>\S+)")
 
 
@@ -188,6 +190,21 @@ class ClusterConfig(_Model):
         """Whether it may be broken on purpose from inside; this key alone permits it, never the environment."""
         return self.profile == "test"
 
+    @property
+    def addresses(self) -> dict[str, str]:
+        """Where each node listens, the gateway first."""
+        return {GATEWAY: self.gateway.address, **{name: bank.address for name, bank in self.banks.items()}}
+
+    @property
+    def links(self) -> tuple[Link, ...]:
+        """What the nodes of a test cluster reach each other through; none otherwise."""
+        return make_links(self.addresses) if self.is_test else ()
+
+    def address_for(self, dialler: str, server: str) -> str:
+        """Return where ``dialler`` reaches ``server``: through their link, if there is one."""
+        links = {(link.dialler, link.server): link.address for link in self.links}
+        return links.get((dialler, server), self.addresses[server])
+
 
 # -- reading ------------------------------------------------------------------------
 
@@ -256,6 +273,9 @@ def _find_clashes(document: YamlDocument) -> Iterator[Mistake]:
         other = taken.setdefault(port.lstrip("0"), ".".join(key)) if port else ".".join(key)
         if other != ".".join(key):
             yield Mistake(document.find_line(key), ".".join(key), f"port {port} is that of {other} as well")
+        if document.block().get("profile") == "test" and address.rpartition(":")[0] in _EVERYWHERE:
+            message = "in a test cluster nodes listen at this machine alone: write localhost"
+            yield Mistake(document.find_line(key), ".".join(key), message)
     yield from _find_reversals(document)
 
 

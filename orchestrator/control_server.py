@@ -4,13 +4,13 @@ import asyncio
 import json
 import os
 import socket
-from collections.abc import AsyncIterator, Callable
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing, suppress
 from pathlib import Path
 
 from orchestrator.control import Message, reachable, read_peer
 
-Answer = Callable[[Message], AsyncIterator[Message]]
+Answer = Callable[[Message], AsyncGenerator[Message, None]]
 """Answers one request with one message or more; ValueError and LookupError become refusals."""
 
 _REQUEST_MAX_BYTES = 64 * 1024
@@ -47,10 +47,31 @@ async def _converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, 
     try:
         if uid != os.getuid():
             raise ValueError(f"user {uid} may not command this cluster")
-        async for message in answer(_read_request(await reader.readline())):
-            await _write(writer, message)
+        request = _read_request(await reader.readline())
+        await _answer_while_heard(reader, writer, answer(request))
     except (ValueError, LookupError) as error:
         await _write(writer, {"error": str(error.args[0]) if error.args else "refused"})
+
+
+async def _answer_while_heard(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, messages: AsyncGenerator[Message, None]
+) -> None:
+    """Write the answers, until whoever asked hangs up: what goes on for their sake ends then, at once."""
+    answering = asyncio.ensure_future(_write_all(writer, messages))
+    hearing = asyncio.ensure_future(reader.read())
+    try:
+        await asyncio.wait((answering, hearing), return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        hearing.cancel()
+        answering.cancel()
+    with suppress(asyncio.CancelledError):
+        await answering
+
+
+async def _write_all(writer: asyncio.StreamWriter, messages: AsyncGenerator[Message, None]) -> None:
+    async with aclosing(messages):
+        async for message in messages:
+            await _write(writer, message)
 
 
 def _read_request(line: bytes) -> Message:

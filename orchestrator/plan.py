@@ -9,6 +9,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from orchestrator.links import Link
 from orchestrator.policy import Limits
 
 
@@ -48,6 +49,11 @@ class Plan:
     journal: str
     crash_order: str = ""
     """Where the supervisor of a test cluster finds its order to crash; empty in any other."""
+    links: tuple[Link, ...] = ()
+    """What a test cluster's nodes reach each other through; none otherwise, and no proxy."""
+    proxy: tuple[str, ...] = ()
+    """The command line of the proxy."""
+    proxy_output: str = ""
 
 
 def write_plan(plan: Plan) -> bytes:
@@ -61,6 +67,8 @@ def read_plan(text: bytes) -> Plan:
     fields["launches"] = tuple(_read_launch(launch) for launch in fields["launches"])
     fields["limits"] = Limits(**fields["limits"])
     fields["prober"] = tuple(fields["prober"])
+    fields["links"] = tuple(Link(**link) for link in fields["links"])
+    fields["proxy"] = tuple(fields["proxy"])
     return Plan(**fields)
 
 

@@ -4,14 +4,16 @@ Nodes get flags only: their command lines are written here, and nowhere else.
 """
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from itertools import chain
 from types import MappingProxyType
 
 from nodes.core.names import Identity, PeerKind
 from orchestrator.config import ClusterConfig
 from orchestrator.folder import ClusterFolder
+from orchestrator.links import GATEWAY, Link
 from orchestrator.plan import Launch, Plan
 from orchestrator.policy import Limits
 
@@ -39,6 +41,9 @@ def make_plan(
         socket=str(folder.control_socket),
         journal=str(folder.logs / "supervisor.log"),
         crash_order=str(folder.crash_order("supervisor")) if config.is_test else "",
+        links=config.links,
+        proxy=command_proxy(config.links),
+        proxy_output=str(folder.logs / "proxy.stderr"),
     )
 
 
@@ -51,6 +56,12 @@ def _read_limits(config: ClusterConfig) -> Limits:
         give_up_window_s=restart.give_up_window_s,
         hung_after_s=config.liveness.hung_after_s,
     )
+
+
+def command_proxy(links: Sequence[Link]) -> tuple[str, ...]:
+    """Return the command line of the proxy; empty if there are no links."""
+    flags = [("--link", link.dialler, link.server, link.address, link.target) for link in links]
+    return (*_program("orchestrator.proxy"), *chain.from_iterable(flags)) if links else ()
 
 
 def _launch_gateway(config: ClusterConfig, folder: ClusterFolder) -> Launch:
@@ -78,7 +89,8 @@ def _launch_bank(config: ClusterConfig, folder: ClusterFolder, name: str) -> Lau
         "nodes.bank",
         name=name,
         listen=address,
-        gateway=config.gateway.address,
+        advertise=config.address_for(GATEWAY, name),
+        gateway=config.address_for(name, GATEWAY),
         database=folder.database(name),
         accounts=folder.accounts(name),
         ca=folder.ca_certificate,

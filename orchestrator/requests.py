@@ -8,13 +8,16 @@ request                                       answers
 ``events`` ``count`` ``follow``               the last events, then those to come
 ``restart`` ``node``                          once: the restart has begun
 ``kill``, ``pause`` [``hold``], ``resume``    once: it is done
-``stop``                                      the same until all are down
+``inject`` and what `Fault.write` gives       the fault, at least every second, until it ends;
+                                              it ends when the one who asks hangs up
+``heal`` ``id`` (``*``: all)                  the faults that it ended
+``stop``                                      all nodes, until all are down
 ============================================  ==========================================
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING
 
 from orchestrator.control import Message
@@ -29,27 +32,28 @@ _PULSE_S = 1.0
 _DONE: Message = {"done": True}
 
 
-async def answer(supervisor: "Supervisor", request: Message) -> AsyncIterator[Message]:
+async def answer(supervisor: "Supervisor", request: Message) -> AsyncGenerator[Message, None]:
     """Carry one request out. ValueError and LookupError say why it cannot be."""
     do = _REQUESTS.get(request["do"])
     if do is None:
         raise ValueError(f"the supervisor knows no request {request['do'][:50]!r}")
-    async for message in do(supervisor, request):
-        yield message
+    async with aclosing(do(supervisor, request)) as messages:
+        async for message in messages:
+            yield message
 
 
-async def _status(supervisor: "Supervisor", _: Message) -> AsyncIterator[Message]:
+async def _status(supervisor: "Supervisor", _: Message) -> AsyncGenerator[Message, None]:
     yield supervisor.describe()
 
 
-async def _watch(supervisor: "Supervisor", _: Message) -> AsyncIterator[Message]:
+async def _watch(supervisor: "Supervisor", _: Message) -> AsyncGenerator[Message, None]:
     while True:
         seen = supervisor.version
         yield supervisor.describe()
         await _wait_for_change(supervisor, seen)
 
 
-async def _events(supervisor: "Supervisor", request: Message) -> AsyncIterator[Message]:
+async def _events(supervisor: "Supervisor", request: Message) -> AsyncGenerator[Message, None]:
     count = request.get("count", _EVENTS_MAX)
     if not isinstance(count, int) or count < 0:
         raise ValueError("'count' must be a number of events")
@@ -60,7 +64,7 @@ async def _events(supervisor: "Supervisor", request: Message) -> AsyncIterator[M
             yield dict(entry)
 
 
-async def _restart(supervisor: "Supervisor", request: Message) -> AsyncIterator[Message]:
+async def _restart(supervisor: "Supervisor", request: Message) -> AsyncGenerator[Message, None]:
     keeper = _find(supervisor, request)
     if supervisor.is_stopping:
         raise ValueError("the cluster is going down; nothing is started any more")
@@ -68,22 +72,34 @@ async def _restart(supervisor: "Supervisor", request: Message) -> AsyncIterator[
     yield _DONE
 
 
-async def _kill(supervisor: "Supervisor", request: Message) -> AsyncIterator[Message]:
+async def _kill(supervisor: "Supervisor", request: Message) -> AsyncGenerator[Message, None]:
     _find(supervisor, request).kill()
     yield _DONE
 
 
-async def _pause(supervisor: "Supervisor", request: Message) -> AsyncIterator[Message]:
+async def _pause(supervisor: "Supervisor", request: Message) -> AsyncGenerator[Message, None]:
     _find(supervisor, request).pause(is_held=bool(request.get("hold")))
     yield _DONE
 
 
-async def _resume(supervisor: "Supervisor", request: Message) -> AsyncIterator[Message]:
+async def _resume(supervisor: "Supervisor", request: Message) -> AsyncGenerator[Message, None]:
     _find(supervisor, request).resume()
     yield _DONE
 
 
-async def _stop(supervisor: "Supervisor", _: Message) -> AsyncIterator[Message]:
+async def _inject(supervisor: "Supervisor", request: Message) -> AsyncGenerator[Message, None]:
+    fields = {name: value for name, value in request.items() if name != "do"}
+    async with aclosing(supervisor.injector.inject(fields)) as faults:
+        async for fault in faults:
+            yield {"fault": fault.write(asyncio.get_running_loop().time())}
+
+
+async def _heal(supervisor: "Supervisor", request: Message) -> AsyncGenerator[Message, None]:
+    ended = supervisor.injector.heal(str(request.get("id")))
+    yield {"healed": [str(fault) for fault in ended]}
+
+
+async def _stop(supervisor: "Supervisor", _: Message) -> AsyncGenerator[Message, None]:
     supervisor.stop()
     while not supervisor.is_down:
         seen = supervisor.version
@@ -106,7 +122,7 @@ def _find(supervisor: "Supervisor", request: Message) -> Keeper:
     return keeper
 
 
-_REQUESTS: dict[str, Callable[["Supervisor", Message], AsyncIterator[Message]]] = {
+_REQUESTS: dict[str, Callable[["Supervisor", Message], AsyncGenerator[Message, None]]] = {
     "status": _status,
     "watch": _watch,
     "events": _events,
@@ -114,5 +130,7 @@ _REQUESTS: dict[str, Callable[["Supervisor", Message], AsyncIterator[Message]]] 
     "kill": _kill,
     "pause": _pause,
     "resume": _resume,
+    "inject": _inject,
+    "heal": _heal,
     "stop": _stop,
 }

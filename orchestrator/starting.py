@@ -3,14 +3,14 @@
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from nodes.runtime.crash_points import reach
 from orchestrator.control import SupervisorAway, ask, follow
 from orchestrator.lock import FolderLock, Taken, is_held, read_owner
-from orchestrator.plan import Launch, Plan, write_plan
+from orchestrator.plan import Plan, write_plan
 from orchestrator.ports import find_trouble
 from orchestrator.processes import clean_environment, open_output, trim_output
 
@@ -56,7 +56,7 @@ def join_or_start(socket: Path, prepare: Callable[[], Plan], *, within_s: float)
         reach("up.start.unprepared")
         plan = prepare()
         reach("up.start.prepared")
-        demand_ports(plan.launches)
+        demand_ports(plan)
         start_supervisor(plan, Path(plan.journal).with_name("supervisor.stderr"))
         return True
 
@@ -71,16 +71,18 @@ def wait_for_end(socket: Path, *, within_s: float) -> None:
         time.sleep(_RETRY_S)
 
 
-def demand_ports(launches: Iterable[Launch]) -> None:
-    """Raise `CannotStart`, with who is in the way, unless every node can listen at its address."""
+def demand_ports(plan: Plan) -> None:
+    """Raise `CannotStart`, with who is in the way, unless every node and link can listen at its address."""
     # What a killed supervisor left behind is ending right now, if at all.
     deadline_s = time.monotonic() + _PORTS_FREE_WITHIN_S
-    for launch in launches:
-        while (trouble := find_trouble(launch.address)) is not None:
+    addresses = [(each.name, each.address) for each in plan.launches]
+    addresses += [(f"the link {each.name}", each.address) for each in plan.links]
+    for name, address in addresses:
+        while (trouble := find_trouble(address)) is not None:
             if time.monotonic() >= deadline_s:
                 raise CannotStart(
-                    f"{launch.name} cannot listen at {launch.address}: {trouble}; "
-                    f"end that process, or give {launch.name} another address in cluster.yaml"
+                    f"{name} cannot listen at {address}: {trouble}; "
+                    f"end that process, or give {name} another address in cluster.yaml"
                 )
             time.sleep(_RETRY_S)
 

@@ -80,7 +80,9 @@ def summarise(nodes: Sequence[Node]) -> str:
     serving = sum(bool(node.get("is_ready")) for node in nodes)
     in_doubt = sum(_count(node, "in_doubt") for node in nodes)
     age = f" (oldest {_oldest_in_doubt_ms(nodes) / 1000:.0f} s)" if in_doubt else ""
-    return f"{serving} of {len(nodes)} serving | {in_doubt} in doubt{age}"
+    faults = len({fault["id"] for node in nodes for fault in node.get("faults", ())})
+    active = f" | faults: {faults} active" if faults else ""
+    return f"{serving} of {len(nodes)} serving | {in_doubt} in doubt{age}{active}"
 
 
 def hint(nodes: Sequence[Node]) -> str:
@@ -92,12 +94,16 @@ def hint(nodes: Sequence[Node]) -> str:
             return f"cluster logs {node['name']}; then cluster restart {node['name']}"
     if any(days <= RENEW_AT_DAYS for node in nodes if (days := days_left(node)) is not None):
         return "cluster certs rotate"
+    if advice := _hint_at_chaos(nodes):
+        return advice
+    return "cluster shell" if all(node.get("is_ready") for node in nodes) else "cluster events -f"
+
+
+def _hint_at_chaos(nodes: Sequence[Node]) -> str:
     for node in nodes:
         if "by chaos" in node["reason"] and node["state"] == "RUNNING":
             return f"cluster chaos resume {node['name']}"
-    if not all(node.get("is_ready") for node in nodes):
-        return "cluster events -f"
-    return "cluster shell"
+    return "cluster chaos ls" if any(node.get("faults") for node in nodes) else ""
 
 
 def _make_row(node: Node, in_doubt: int, now: datetime) -> Row:
@@ -137,6 +143,16 @@ def _uptime(started_at: str, now: datetime) -> str:
 
 
 def _describe(node: Node, in_doubt: int) -> str:
+    # The gateway is at one end of every link: there it would only be said twice.
+    faults = [fault for fault in node.get("faults", ()) if node["role"] == "bank" or "client" in fault.values()]
+    told = [
+        _describe_itself(node, in_doubt),
+        *(f"{fault['text']} ({fault['left_s']:.0f} s left)" for fault in faults),
+    ]
+    return "; ".join(filter(None, told))
+
+
+def _describe_itself(node: Node, in_doubt: int) -> str:
     if node["reason"]:
         next_s = node.get("next_start_in_s")
         return f"{node['reason']}; next start in {next_s:.1f} s" if next_s is not None else str(node["reason"])

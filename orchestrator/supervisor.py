@@ -19,6 +19,8 @@ from typing import Any
 
 from nodes.runtime.crash_points import obey, reach
 from orchestrator.control_server import listen, serve
+from orchestrator.faults import ANY
+from orchestrator.injector import Injector
 from orchestrator.journal import Entry, Journal
 from orchestrator.keeper import Keeper
 from orchestrator.lock import FolderLock, Taken
@@ -45,6 +47,7 @@ class Supervisor:
         output = Path(plan.prober_output)
         self._watcher = Watcher(plan.prober, output=output, hear=self._hear, report=self.report)
         self.keepers = {launch.name: self._keep(launch) for launch in plan.launches}
+        self.injector = Injector(plan.links, plan.proxy, output=Path(plan.proxy_output), report=self.report)
         self.version = 0
         self._change: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._told_to_stop = asyncio.Event()
@@ -68,7 +71,8 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             loop.add_signal_handler(number, self.stop)
-        tasks = [loop.create_task(self._watcher.run()), loop.create_task(self._look())]
+        running = (self._watcher.run(), self.injector.run(), self._look())
+        tasks = [loop.create_task(each) for each in running]
         self.report("", "supervisor-started", f"process {os.getpid()}, {len(self.keepers)} nodes")
         for keeper in self.keepers.values():
             keeper.start()
@@ -102,7 +106,10 @@ class Supervisor:
 
     def describe(self) -> dict[str, Any]:
         """Return what `status` shows, as JSON."""
-        nodes = [keeper.describe() for keeper in self.keepers.values()]
+        faults = self.injector.describe()
+        nodes = [
+            {**keeper.describe(), "faults": _concerning(name, faults)} for name, keeper in self.keepers.items()
+        ]
         about = {"pid": os.getpid(), "is_stopping": self.is_stopping, "is_test": bool(self._plan.crash_order)}
         return {"supervisor": about, "nodes": nodes}
 
@@ -133,6 +140,10 @@ class Supervisor:
 
     def _hear(self, answer: dict[str, Any]) -> None:
         self.keepers[answer["node"]].hear(answer)
+
+
+def _concerning(node: str, faults: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [fault for fault in faults if node in (fault["source"], fault["target"]) or ANY in fault.values()]
 
 
 async def _cancel(tasks: Iterable["asyncio.Task[None]"]) -> None:

@@ -14,14 +14,15 @@ DEADLINE_S = 60.0
 
 
 class RunningCluster:
-    """A folder made by `cluster init`; `run` runs a command in it."""
+    """A folder made by `cluster init`; `run` runs a command in it. ``is_test`` gives it the profile test."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, is_test: bool = False) -> None:
         self.folder = folder
         self.run("init", str(folder))
         ports = dict(zip(("50052", "60051", "60052", "60053"), map(str, free_ports(4)), strict=True))
         config = folder / "cluster.yaml"
-        config.write_text(re.sub(r"(?<=localhost:)\d+", lambda found: ports[found[0]], config.read_text()))
+        text = re.sub(r"(?<=localhost:)\d+", lambda found: ports[found[0]], config.read_text())
+        config.write_text(text.replace("# profile: standard", "profile: test") if is_test else text)
         self.gateway_port = int(ports["50052"])
 
     def command(self, *words: str) -> list[str]:

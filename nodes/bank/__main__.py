@@ -46,6 +46,9 @@ def _parse_flags() -> argparse.Namespace:
         epilog="The bank registers at the gateway by itself and serves as long as it runs; SIGTERM stops it.",
     )
     parser.add_argument("--name", type=_parse_name, required=True, help=f"the bank's name: {BANK_NAME_RULE}")
+    parser.add_argument(
+        "--advertise", type=parse_address, help="host:port at which the gateway reaches this bank, if not --listen"
+    )
     parser.add_argument("--gateway", type=parse_address, required=True, help="host:port of the gateway")
     parser.add_argument(
         "--accounts",
@@ -96,7 +99,7 @@ async def _serve(flags: argparse.Namespace, told: asyncio.Event) -> None:
     reach("bank.start.listening")
     tasks = [
         asyncio.create_task(run_or_die(loop.run())),
-        asyncio.create_task(run_or_die(link.run(flags.name, flags.listen))),
+        asyncio.create_task(run_or_die(link.run(flags.name, flags.advertise or flags.listen))),
         asyncio.create_task(run_or_die(watch.run())),
         asyncio.create_task(_tell_health(server, service)),
     ]

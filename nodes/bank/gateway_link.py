@@ -52,7 +52,7 @@ class GatewayLink:
         self._is_stale = True
 
     async def run(self, name: str, address: str) -> None:
-        """Register as ``name``, listening at ``address``, and keep asking, until cancelled."""
+        """Register as ``name``, reached at ``address``, and keep asking, until cancelled."""
         while True:
             self._is_stale = False
             async with self._open_channel() as channel:

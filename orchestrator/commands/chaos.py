@@ -1,7 +1,11 @@
-"""`cluster chaos kill|pause|resume|crash NODE`: break a node on purpose, and see it come back."""
+"""`cluster chaos kill|pause|resume|crash NODE`: break a node on purpose, and see it come back.
+
+The links between nodes are broken by the commands of `chaos_links`.
+"""
 
 import click
 
+from orchestrator.commands import chaos_links
 from orchestrator.commands.chaos_crash import crash, points
 from orchestrator.commands.options import folder_option, output_option
 from orchestrator.control import ask
@@ -11,7 +15,7 @@ from orchestrator.outcome import tell
 
 @click.group()
 def chaos() -> None:
-    """Break nodes on purpose.
+    """Break nodes, and the links between them, on purpose.
 
     \b
     Examples:
@@ -20,11 +24,8 @@ def chaos() -> None:
       cluster chaos pause SBI --hold    frozen until it is resumed
       cluster chaos resume SBI
       cluster chaos crash gateway --at gateway.decision.durable-none-told
+      cluster chaos cut 'HDFC->gateway' --for 20s     (links: in clusters with `profile: test`)
     """
-
-
-chaos.add_command(crash)
-chaos.add_command(points)
 
 
 @chaos.command()
@@ -73,3 +74,7 @@ def resume(*, node: str, output: str, folder: ClusterFolder) -> None:
     """
     ask(folder.control_socket, {"do": "resume", "node": node})
     tell(output, f"{node} goes on", node=node, done="resumed")
+
+
+for _command in (crash, points, *chaos_links.COMMANDS):
+    chaos.add_command(_command)

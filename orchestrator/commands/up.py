@@ -101,7 +101,7 @@ def _stay(config: ClusterConfig, folder: ClusterFolder) -> None:
             if is_answering(folder.control_socket):
                 raise CannotStart("the cluster is up already, in the background; `cluster down` stops it")
             plan = _prepare(config, folder)
-            demand_ports(plan.launches)
+            demand_ports(plan)
         supervise(plan, show_event)
     except Taken as error:
         raise CannotStart(f"{error}, which starts or owns this cluster") from error

@@ -7,6 +7,7 @@ from nodes.runtime.event_log import open_event_log
 from nodes.runtime.tls import TlsFiles, load_tls
 from orchestrator.config import ClusterConfig
 from orchestrator.folder import ClusterFolder
+from orchestrator.links import CLIENT, GATEWAY
 
 
 def connect(config: ClusterConfig, folder: ClusterFolder) -> Client:
@@ -15,4 +16,4 @@ def connect(config: ClusterConfig, folder: ClusterFolder) -> Client:
     log = open_event_log(folder.logs / "shell.log", "shell")
     tls = load_tls(files, kind=PeerKind.CLIENT, name="shell")
     gateway = Identity(tls.identity.cluster, PeerKind.GATEWAY)
-    return Client(config.gateway.address, tls, [BlockingClientCalls(log, gateway)])
+    return Client(config.address_for(CLIENT, GATEWAY), tls, [BlockingClientCalls(log, gateway)])

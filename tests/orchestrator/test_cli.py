@@ -21,7 +21,8 @@ HEAVY = ("grpc", "rich", "pydantic", "prompt_toolkit", "cryptography", "yaml", "
 COMMAND_FILES = sorted(
     path.stem
     for path in (ROOT / "orchestrator" / "commands").glob("*.py")
-    if path.stem not in ("__init__", "options")
+    # chaos_links.py has commands of `chaos`, not a command of its own.
+    if path.stem not in ("__init__", "options") and "_" not in path.stem
 )
 
 

@@ -93,6 +93,19 @@ def test_the_gateway_counts_what_the_banks_hold_in_doubt() -> None:
     assert make_rows([gateway, *banks], NOW)[0].info == "1,204 committed, 3 declined, 3 in doubt"
 
 
+def test_a_fault_is_said_at_its_bank_and_counted_once() -> None:
+    cut = {"id": "f1", "source": "HDFC", "target": "gateway", "text": "cut HDFC->gateway", "left_s": 12.4}
+    slow = {"id": "f2", "source": "client", "target": "gateway", "text": "delay client->gateway", "left_s": 3}
+    nodes = [node("gateway", faults=[cut, slow]), node("HDFC", faults=[cut]), node("SBI")]
+    assert [row.info for row in make_rows(nodes, NOW)] == [
+        "delay client->gateway (3 s left)",
+        "cut HDFC->gateway (12 s left)",
+        "",
+    ]
+    assert summarise(nodes) == "3 of 3 serving | 0 in doubt | faults: 2 active"
+    assert hint(nodes) == "cluster chaos ls"
+
+
 DOWN: dict[str, Any] = {"is_ready": False, "state": "BACKOFF"}
 OLD: dict[str, Any] = {"counters": {"in_doubt": 1, "oldest_in_doubt_ms": 10_001}}
 YOUNG: dict[str, Any] = {"counters": {"in_doubt": 1, "oldest_in_doubt_ms": 10_000}}
