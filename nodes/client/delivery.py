@@ -12,12 +12,13 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import fields
 from threading import Event
 from typing import NamedTuple
 
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_random_exponential
 
-from nodes.client.client import Client, PaymentResult
+from nodes.client.client import Client, PaymentRequest, PaymentResult, PaymentView
 from nodes.client.errors import (
     Broken,
     ClientError,
@@ -100,7 +101,7 @@ class Delivery:
 
     def _deliver(self, item: Item, until: Event, patience_s: float | None) -> Item | None:
         """Send one item until its end is known; None if that took too long."""
-        if item.is_expired:
+        if self._outbox.is_expired(item):
             reach("client.delivery.expired")
             return self._settle(item, State.EXPIRED, "waited for more than a day without having been sent")
         retrying = Retrying(
@@ -110,21 +111,16 @@ class Delivery:
             sleep=lambda seconds: _sleep(until, seconds),
             reraise=True,
         )
-        tried = item
-
-        def send() -> Item:
-            nonlocal tried
-            before, tried = tried, self._as(item, State.UNKNOWN, "")
-            return self._try(before)
-
         try:
-            return retrying(send)
+            return retrying(self._try, item)
         except _TryAgain:
             return None
 
     def _try(self, item: Item) -> Item:
         reach("client.delivery.unmarked")
-        self._outbox.mark_sent(item)
+        state_before = self._outbox.mark_sent(item)
+        if state_before.is_final:
+            return self._as(item, state_before, "it ended before it was sent")
         reach("client.delivery.marked-unsent")
         answer: PaymentResult | ClientError
         try:
@@ -133,7 +129,7 @@ class Delivery:
             answer = error
         reach("client.delivery.answered-unsettled")
         state, reason = judge(answer)
-        if state is State.REFUSED and item.state is State.UNKNOWN:
+        if state is State.REFUSED and state_before is State.UNKNOWN:
             state, reason = self._look_back(item, reason)
         if state is None:
             self._report(self._as(item, State.UNKNOWN, reason), reason)
@@ -148,6 +144,9 @@ class Delivery:
             return Verdict(State.REFUSED, reason)
         except ClientError as error:
             return judge(error) if not isinstance(error, NotAllowed) else Verdict(None, str(error))
+        if not _is_what_was_asked(view, item.request):
+            # Another payment has this id. While it is under way, it may yet come to nothing.
+            return Verdict(None if view.outcome == "pending" else State.REFUSED, reason)
         return judge(PaymentResult(view.payment_id, view.outcome, view.reason, replayed=True))
 
     def _settle(self, item: Item, state: State, reason: str) -> Item:
@@ -176,6 +175,10 @@ class Delivery:
             yield is_alone
         finally:
             os.close(descriptor)
+
+
+def _is_what_was_asked(view: PaymentView, request: PaymentRequest) -> bool:
+    return all(getattr(view, field.name) == getattr(request, field.name) for field in fields(PaymentRequest))
 
 
 def _try_to_lock(descriptor: int) -> bool:

@@ -15,7 +15,7 @@ is opened for each operation and closed again; whoever finds it open waits its t
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import IntEnum
@@ -82,21 +82,20 @@ class Item:
     reason: str
     saved_at: float
 
-    @property
-    def is_expired(self) -> bool:
-        """Whether it has waited for too long without having been sent."""
-        return self.state is State.NEVER_SENT and time.time() - self.saved_at > EXPIRES_AFTER_S
-
 
 class Outbox:
-    """The outbox in one file. All changes are durable when the method returns."""
+    """The outbox in one file. All changes are durable when the method returns.
 
-    def __init__(self, path: Path) -> None:
+    ``clock`` returns seconds since 1970; it says when items were saved, and which have expired.
+    """
+
+    def __init__(self, path: Path, clock: Callable[[], float] = time.time) -> None:
         self.path = path
+        self._clock = clock
 
     def save(self, user: str, request: PaymentRequest) -> Item:
         """Save a payment, before anything of it is sent."""
-        item = Item(user, request, State.NEVER_SENT, "", time.time())
+        item = Item(user, request, State.NEVER_SENT, "", self._clock())
         with self._open() as connection:
             reach("client.outbox.unsaved")
             connection.execute(
@@ -117,9 +116,12 @@ class Outbox:
             reach("client.outbox.saved")
         return item
 
-    def mark_sent(self, item: Item) -> None:
-        """Note that a send begins: from now on the item may have happened."""
-        self._set(item, State.UNKNOWN, "")
+    def mark_sent(self, item: Item) -> State:
+        """Note that a send begins, from when on the item may have happened; return the state it had.
+
+        An item that has ended meanwhile, cancelled by the user, stays as it is: it may not be sent.
+        """
+        return self._set(item, State.UNKNOWN, "")
 
     def settle(self, item: Item, state: State, reason: str) -> None:
         """Note how an item ended."""
@@ -156,6 +158,10 @@ class Outbox:
         """Return what is not final, in the order of saving."""
         return self._select("WHERE user = ? AND state <= 2 ORDER BY number", (user,))
 
+    def is_expired(self, item: Item) -> bool:
+        """Tell whether an item has waited for too long without having been sent."""
+        return item.state is State.NEVER_SENT and self._clock() - item.saved_at > EXPIRES_AFTER_S
+
     def count_waiting(self) -> dict[str, int]:
         """Return how many items wait, by user."""
         if not self.path.exists():
@@ -164,14 +170,18 @@ class Outbox:
             rows = connection.execute("SELECT user, count(*) FROM item WHERE state <= 2 GROUP BY user").fetchall()
         return {str(user): int(str(count)) for user, count in rows}
 
-    def _set(self, item: Item, state: State, reason: str) -> None:
+    def _set(self, item: Item, state: State, reason: str) -> State:
+        """Change an item that has not ended; return the state it had. Nobody else has the file open meanwhile."""
+        key = item.user, item.request.payment_id
         with self._open() as connection:
             reach("client.outbox.unchanged")
+            before = State(connection.execute("SELECT state FROM item WHERE user = ? AND payment_id = ?", key).get)
             connection.execute(
                 "UPDATE item SET state = ?, reason = ? WHERE user = ? AND payment_id = ? AND state <= 2",
-                (int(state), reason, item.user, item.request.payment_id),
+                (int(state), reason, *key),
             )
             reach("client.outbox.changed")
+        return before
 
     def _select(self, tail: str, bindings: tuple[Any, ...]) -> list[Item]:
         if not self.path.exists():

@@ -1,5 +1,7 @@
 """What becomes of an item that was sent: each end is final once, in order, and nothing is given up for lost."""
 
+from dataclasses import replace
+from datetime import UTC, datetime
 from threading import Event
 
 import pytest
@@ -16,6 +18,7 @@ from nodes.client import (
     OutcomeUnknown,
     PaymentRequest,
     PaymentResult,
+    PaymentView,
     State,
     Undelivered,
     new_payment_id,
@@ -35,14 +38,25 @@ class Gateway:
     def __init__(self, *answers, looked_up=None):
         self.answers = list(answers)
         self.looked_up = looked_up
+        self.meanwhile = lambda: None
         self.sent = []
 
     def pay(self, request):
         self.sent.append(request.payment_id)
+        self.meanwhile()
         return _give(self.answers.pop(0))
 
     def payment(self, payment_id):
-        return _give(self.looked_up)
+        found = _give(self.looked_up)
+        return replace(found, payment_id=found.payment_id or payment_id)
+
+
+def recorded(outcome, payment_id="", amount_minor=100):
+    """Make what the gateway shows of a payment; under the id asked for, unless another is given."""
+    accounts = "alice@ICICI", "bob@HDFC"
+    return PaymentView(
+        payment_id, *accounts, amount_minor, "INR", "", outcome, "", "outgoing", datetime.now(UTC), None
+    )
 
 
 def _give(answer):
@@ -104,7 +118,12 @@ def test_an_unknown_outcome_is_asked_for_under_the_same_id_before_the_next_item_
 
 @pytest.mark.parametrize(
     ("looked_up", "state"),
-    [(COMMITTED, State.COMMITTED), (NotFound("none"), State.REFUSED)],
+    [
+        (recorded("committed"), State.COMMITTED),
+        (recorded("declined"), State.DECLINED),
+        (recorded("committed", amount_minor=99), State.REFUSED),
+        (NotFound("none"), State.REFUSED),
+    ],
 )
 def test_what_is_refused_after_an_unknown_send_is_looked_up_first(outbox, looked_up, state):
     save(outbox)
@@ -115,8 +134,25 @@ def test_what_is_refused_after_an_unknown_send_is_looked_up_first(outbox, looked
 def test_what_was_sent_by_a_shell_that_died_is_looked_up_when_it_is_refused_now(outbox):
     [item] = save(outbox)
     outbox.mark_sent(item)
-    [ended] = deliver(outbox, Gateway(NotAllowed("no more"), looked_up=COMMITTED))
+    [ended] = deliver(outbox, Gateway(NotAllowed("no more"), looked_up=recorded("committed")))
     assert ended.state is State.COMMITTED
+
+
+def test_another_payment_that_is_under_way_under_the_same_id_may_come_to_nothing(outbox):
+    [item] = save(outbox)
+    outbox.mark_sent(item)
+    gateway = Gateway(IdUsed("amount_minor differs"), COMMITTED, looked_up=recorded("pending", amount_minor=99))
+    [ended] = deliver(outbox, gateway)
+    assert ended.state is State.COMMITTED
+
+
+def test_what_the_user_cancels_while_another_is_sent_is_never_sent(outbox):
+    first, second = save(outbox, 2)
+    gateway = Gateway(COMMITTED)
+    gateway.meanwhile = lambda: outbox.cancel("alice", second.request.payment_id)
+    ended = deliver(outbox, gateway)
+    assert gateway.sent == [first.request.payment_id]
+    assert [item.state for item in ended] == [State.COMMITTED, State.CANCELLED]
 
 
 def test_an_item_that_expired_is_never_sent(outbox, monkeypatch):

@@ -46,6 +46,13 @@ def test_an_item_goes_from_never_sent_over_unknown_to_its_end_and_no_further(out
     assert outbox.waiting("alice") == []
 
 
+def test_an_item_that_was_cancelled_is_not_marked_as_sent(outbox):
+    item = outbox.save("alice", request())
+    outbox.cancel("alice", item.request.payment_id)
+    assert outbox.mark_sent(item) is State.CANCELLED
+    assert outbox.find("alice", item.request.payment_id).state is State.CANCELLED
+
+
 @pytest.mark.parametrize(
     ("state", "said"),
     [
@@ -71,12 +78,12 @@ def test_another_users_item_cannot_be_cancelled(outbox):
         outbox.cancel("bob", item.request.payment_id)
 
 
-def test_an_item_that_was_never_sent_expires_after_a_day_and_one_that_was_sent_never_does(outbox, monkeypatch):
+def test_an_item_that_was_never_sent_expires_after_a_day_and_one_that_was_sent_never_does(outbox):
     kept, sent = outbox.save("alice", request()), outbox.save("alice", request())
     outbox.mark_sent(sent)
     a_day_later = kept.saved_at + outbox_module.EXPIRES_AFTER_S + 1
-    monkeypatch.setattr(outbox_module.time, "time", lambda: a_day_later)
-    assert [item.is_expired for item in outbox.waiting("alice")] == [True, False]
+    later = Outbox(outbox.path, clock=lambda: a_day_later)
+    assert [later.is_expired(item) for item in later.waiting("alice")] == [True, False]
 
 
 def test_what_was_saved_survives_kill_9(outbox):
