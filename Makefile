@@ -5,7 +5,7 @@ PROTO_PY := .venv-proto/bin/python
 COMPILE = uv pip compile --universal --generate-hashes --python-version 3.11 --no-header --no-annotate \
 	--no-emit-index-url --no-emit-find-links --quiet
 
-.PHONY: help setup check test simulate handshakes coverage proto lock wheel clean
+.PHONY: help setup check test simulate mutants handshakes coverage proto lock wheel clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
@@ -33,8 +33,11 @@ check: setup .venv-proto/.stamp ## format, lint, types, import contracts, wire c
 test: setup ## all tests, real clusters included
 	$(PY) -m pytest -n 2 --dist loadfile
 
-simulate: setup ## 10,000 simulated schedules; SCHEDULES=n, SEED=n
-	$(PY) -m tests.simulator --schedules $(or $(SCHEDULES),10000) --seed $(or $(SEED),0)
+simulate: setup ## 10,000 simulated schedules; SCHEDULES=n, SEED=n, JOBS=n
+	$(PY) -m tests.simulator --schedules $(or $(SCHEDULES),10000) --seed $(or $(SEED),0) --jobs $(or $(JOBS),1)
+
+mutants: setup ## how the simulator catches each deliberate bug
+	$(PY) -m tests.simulator.mutants
 
 handshakes: setup ## 100,000 TLS handshakes while certificates are replaced; HANDSHAKES=n
 	PYTHONPATH=.:proto $(PY) -m tests.handshakes --handshakes $(or $(HANDSHAKES),100000)

@@ -1,22 +1,44 @@
-"""A deterministic simulator: the real rules and the real stores through millions of bad days.
+r"""A deterministic simulator: the real rules, turns and stores through millions of bad days.
 
-One process holds a whole cluster: the gateway's `take_turn` with its coordinator and
-store, three banks' `take_turn` with participant, ledger and store, and clients that
-want to move money. The databases are SQLite, in memory: a *disk* is a connection that
-outlives the node that uses it. Everything else is a bag of messages and a seeded
-random choice of what happens next:
+One process holds a whole cluster and its clients:
 
-    world.py      nodes, disks, the bag of messages, and each thing that can happen
-    schedule.py   one schedule: a safety phase full of faults, then a liveness phase
-                  in which faults stop and everything must come to an end
-    checkers.py   what must hold, read from the disks and from what clients were told;
-                  knows nothing of how it came about
-    mutants.py    deliberate bugs in the rules, each of which must be caught
+- the gateway: `nodes.gateway.turn.take_turn` with its coordinator and store;
+- three banks: `nodes.bank.turn.take_turn` with participant, ledger and store;
+- three shells: `nodes.client.Delivery` with the outbox, on behalf of users who save,
+  send, cancel and lose patience;
+- callers without an outbox, who ask again with the same or another body.
 
-Messages are lost, doubled, kept for long and overtake each other, far beyond what one
-gRPC stream would do; a node may die between any two effects: before its turn is
-durable, after it is durable and before a word is said, or after some of the words.
+Databases are SQLite in memory: a *disk* outlives the process that uses it. Everything
+else is a bag of messages and a seeded random choice of what happens next. In the order
+to read it:
 
-A schedule is a function of its seed: the same seed gives the same events, to the
-digest. Run ``python -m tests.simulator --help``.
+    disk.py        a database; its process may die at any statement, and what was not committed is torn off
+    network.py     the bag: messages are lost, doubled, held up, overtaken, and come again much later
+    gateway.py     \
+    bank.py         | the processes: what arrives, a turn, what is said; each word may be the last
+    shell.py        | (a shell's call plays the schedule on until its answer is there)
+    callers.py     /
+    world.py       all of these, the clock and the dice
+    schedule.py    one schedule: a bad day, in which all sorts of things happen, then a rest, in which
+                   faults stop and everything must come to an end
+    witness.py     sees each turn and each word, and objects at once          } know nothing of
+    invariants.py  I1 to I12, read from the disks, held against what was seen } how it came about
+    coverage.py    which rows of the rules' state tables were met
+    mutants.py     deliberate bugs in the rules, each of which must be caught
+
+What can happen is the list in `schedule.BadDay`: nodes die, also inside a transaction or between
+two words; they are paused past every timeout; streams break; nodes are cut off; days
+pass; shells are killed in the middle of a call; users lose the right to pay. How often
+each happens is every schedule's own choice.
+
+A schedule is a function of its seed: the same seed gives the same events, to the hash.
+
+    python -m tests.simulator --schedules 10000 --jobs 2    look for trouble
+    python -m tests.simulator --seed 42 --log               see all that happens in one schedule
+    python -m tests.simulator --schedules 3000 --rows       see what is met how often
+    python -m tests.simulator.mutants                       see how each deliberate bug is caught
+
+To add an invariant: a function in invariants.py (or a look in witness.py, if the disks alone
+cannot tell), and a mutant that only it catches. To add a fault: a line in
+`schedule.BadDay`. A rule that changes: its row in coverage.py, and its mutants.
 """

@@ -1,10 +1,29 @@
 """Run schedules: ``python -m tests.simulator --schedules 10000``; replay one: ``--seed 42 --log``."""
 
 import argparse
+import gc
+import multiprocessing
 import sys
 import time
+from collections import Counter
+from collections.abc import Iterator
+from typing import NamedTuple
 
+from tests.simulator.coverage import ROWS
 from tests.simulator.schedule import run_schedule
+
+_CHUNK = 250
+
+
+class Chunk(NamedTuple):
+    """What some schedules came to; ``violations`` as (seed, what)."""
+
+    schedules: int
+    events: int
+    digests: list[str]
+    violations: list[tuple[int, str]]
+    reached: Counter[str]
+    cpu_s: float
 
 
 def main() -> int:
@@ -12,26 +31,56 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.simulator", description=__doc__)
     parser.add_argument("--schedules", type=int, default=1, help="how many, from --seed upwards")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--log", action="store_true", help="print every event")
+    parser.add_argument("--jobs", type=int, default=1, help="processes that share the work")
+    parser.add_argument("--log", action="store_true", help="print every event of the first schedule")
+    parser.add_argument("--rows", action="store_true", help="print how often each row of the state tables was met")
+    parser.add_argument("--digests", action="store_true", help="print the hash of each schedule's events")
     flags = parser.parse_args()
+    if flags.log:
+        log: list[str] = []
+        run_schedule(flags.seed, log)
+        print("\n".join(log))
     began = time.monotonic()
-    events = 0
-    for seed in range(flags.seed, flags.seed + flags.schedules):
-        log: list[str] | None = [] if flags.log else None
-        result = run_schedule(seed, log=log)
-        events += result.events
-        for line in log or []:
-            print(line)
-        if result.violation:
-            print(f"VIOLATION in schedule {seed}: {result.violation}")
-            print(f"replay: python -m tests.simulator --seed {seed} --log")
+    total = Chunk(0, 0, [], [], Counter(), 0.0)
+    for chunk in _run_all(flags):
+        total = Chunk(*(one + other for one, other in zip(total, chunk, strict=True)))
+        for seed, violation in chunk.violations:
+            print(f"VIOLATION in schedule {seed}: {violation}")
+            print(f"replay: python -m tests.simulator --seed {seed} --log", flush=True)
+        if chunk.violations:
             return 1
-    taken_s = time.monotonic() - began
-    print(
-        f"{flags.schedules} schedules, {events} events, 0 violations"
-        f" in {taken_s:.1f} s ({flags.schedules / taken_s * 60:,.0f} schedules a minute)"
-    )
+        if flags.digests:
+            print("\n".join(chunk.digests))
+    if flags.rows:
+        print("\n".join(f"{total.reached[row]:12,}  {row}" for row in ROWS))
+    pace = total.schedules / total.cpu_s * 60
+    done = f"{total.schedules:,} schedules, {total.events:,} events, 0 violations"
+    print(f"{done} in {time.monotonic() - began:.1f} s; {pace:,.0f} schedules a minute of one core")
     return 0
+
+
+def _run_all(flags: argparse.Namespace) -> Iterator[Chunk]:
+    end = flags.seed + flags.schedules
+    chunks = [(start, min(start + _CHUNK, end), flags.rows) for start in range(flags.seed, end, _CHUNK)]
+    if flags.jobs == 1:
+        gc.freeze()
+        yield from map(_run_chunk, chunks)
+        return
+    with multiprocessing.get_context("spawn").Pool(flags.jobs, gc.freeze) as pool:
+        yield from pool.imap(_run_chunk, chunks)
+
+
+def _run_chunk(what: tuple[int, int, bool]) -> Chunk:
+    start, end, is_covered = what
+    began = time.process_time()
+    results = [run_schedule(seed, is_covered=is_covered) for seed in range(start, end)]
+    reached: Counter[str] = Counter()
+    for result in results:
+        reached.update(result.reached)
+    violations = [(result.seed, result.violation) for result in results if result.violation]
+    events = sum(result.events for result in results)
+    digests = [result.digest for result in results]
+    return Chunk(len(results), events, digests, violations, reached, time.process_time() - began)
 
 
 if __name__ == "__main__":

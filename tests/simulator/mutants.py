@@ -6,6 +6,7 @@ finds a violation catches the mutant.
 """
 
 import inspect
+import sys
 import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ from nodes.core.ledger import Ledger
 from nodes.core.participant import Participant
 from nodes.gateway import turn as gateway_turn
 from nodes.gateway.store import GatewayStore
+from tests.simulator.schedule import run_schedule
 
 
 class Mutant(NamedTuple):
@@ -90,6 +92,42 @@ MUTANTS = [
 # fmt: on
 
 
+class Catch(NamedTuple):
+    """How a mutant was caught: in which schedule, and what was violated."""
+
+    seed: int
+    violation: str
+
+
+SCHEDULES_MAX = 10_000
+
+
+def catch(mutant: Mutant) -> Catch | None:
+    """Return the first schedule that finds the bug, None if none does."""
+    with applied(mutant):
+        for seed in range(SCHEDULES_MAX):
+            violation = run_schedule(seed).violation
+            if violation:
+                return Catch(seed, violation)
+    return None
+
+
+def main() -> int:
+    """Print how each mutant is caught; 1 if one is not."""
+    missed = 0
+    print(f"{'SEED':>5}  {'MUTANT':<55}  CAUGHT BY")
+    for mutant in MUTANTS:
+        caught = catch(mutant)
+        missed += caught is None
+        seed, violation = caught or ("-", "NOTHING")
+        print(
+            f"{seed:>5}  {mutant.name:<55}  {violation.removeprefix('Violation: ').partition(': ')[0][:80]}",
+            flush=True,
+        )
+    print(f"{len(MUTANTS) - missed} of {len(MUTANTS)} caught")
+    return 1 if missed else 0
+
+
 @contextmanager
 def applied(mutant: Mutant) -> Iterator[None]:
     """Put a bug into the real code for as long as this lasts."""
@@ -106,3 +144,7 @@ def applied(mutant: Mutant) -> Iterator[None]:
         yield
     finally:
         setattr(mutant.owner, mutant.function, original)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,66 @@
+"""A bank as a simulated process."""
+
+from typing import TYPE_CHECKING
+
+from nodes.bank import turn as bank_turn
+from nodes.bank.store import BankStore
+from nodes.core.ledger import Ledger
+from nodes.core.participant import Participant
+from tests.simulator.gateway import GATEWAY
+from tests.simulator.network import Message
+
+if TYPE_CHECKING:
+    from tests.simulator.world import World
+
+_STREAM = "stream"
+
+
+class Bank:
+    """Gathers what arrives; takes turns; says what may be said, and may die between any two words."""
+
+    def __init__(self, name: str, world: "World") -> None:
+        self.name = name
+        self._world = world
+        self.store = BankStore(world.disks[name].connection)
+        self.ledger = Ledger(self.store.find_account, self.store.holds())
+        self.participant = Participant(name, self.ledger)
+        self.inbox: list[bank_turn.Event] = []
+
+    # -- what arrives -----------------------------------------------------------
+
+    def open(self, _: Message) -> None:
+        """Let the gateway open its stream."""
+        self.inbox.append(bank_turn.Opened(_STREAM))
+
+    def receive(self, message: Message) -> None:
+        """Take a message of the gateway's stream."""
+        self.inbox.append(bank_turn.Received(*message.body, _STREAM, number=1))
+
+    def receive_decisions(self, message: Message) -> None:
+        """Take the answer to an inquiry."""
+        self.inbox.append(bank_turn.Received([], message.body, None))
+
+    # -- what it does -----------------------------------------------------------
+
+    def ask(self) -> None:
+        """Ask the gateway about all that is in doubt."""
+        in_doubt = self.participant.in_doubt()
+        if in_doubt:
+            self._world.network.send(self.name, GATEWAY, "inquire", in_doubt)
+
+    def turn(self) -> None:
+        """Take a turn; each thing said afterwards may be the last."""
+        world = self._world
+        events, self.inbox = self.inbox, []
+        held = dict(self.ledger.holds)
+        world.coverage.look_at_bank(self.ledger, self.store, events)
+        answers = bank_turn.take_turn(self.participant, self.store, events, world.now_ms * 1000)
+        world.witness.bank_turned(self, events, answers, held)
+        for said in answers:
+            if said.stream is None:
+                continue
+            world.may_die(self.name, "before answering")
+            if said.number == 0:
+                world.network.send(self.name, GATEWAY, "hear_opening", said.in_doubt)
+            else:
+                world.network.send(self.name, GATEWAY, "hear", (said.votes, said.contradictions))

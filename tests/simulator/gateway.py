@@ -1,0 +1,123 @@
+"""The gateway as a simulated process: what is in it is lost when it dies."""
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from nodes.client.client import PaymentView
+from nodes.client.errors import NotAllowed, NotFound
+from nodes.core.coordinator import Coordinator
+from nodes.core.messages import Outcome, Payment, Reason
+from nodes.core.violations import format_payment_id
+from nodes.gateway import turn as gateway_turn
+from nodes.gateway.store import GatewayStore
+from tests.simulator.network import Message
+
+if TYPE_CHECKING:
+    from tests.simulator.world import World
+
+GATEWAY = "gateway"
+TIMEOUT_MS = 2000
+_SOME_TIME = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+class Call(NamedTuple):
+    """A client's request: who asks, which call of theirs it is, and for what."""
+
+    client: str
+    number: int
+    payment: Payment
+
+
+class Gateway:
+    """Gathers what arrives; takes turns; says what may be said, and may die between any two words."""
+
+    def __init__(self, world: "World") -> None:
+        self._world = world
+        self.store = GatewayStore(world.disks[GATEWAY].connection)
+        self.coordinator = Coordinator(
+            epoch=self.store.begin_epoch(),
+            last_sequence=self.store.last_sequence(),
+            timeout_ms=TIMEOUT_MS,
+            capacity=world.capacity,
+        )
+        self.coordinator.connected.update(dict.fromkeys(world.bank_names, False))
+        self.inbox: list[gateway_turn.Event] = []
+
+    # -- what arrives -----------------------------------------------------------
+
+    def pay(self, message: Message) -> None:
+        """Take a client's request, unless the user is suspended."""
+        call: Call = message.body
+        if call.payment.payer in self._world.suspended:
+            self._world.network.send(GATEWAY, message.sender, "answer", (call, NotAllowed("suspended")))
+        else:
+            self.inbox.append(gateway_turn.Begin(call.payment, call))
+
+    def look(self, message: Message) -> None:
+        """Tell a client how a payment of theirs stands, as `PaymentService.GetPayment` does."""
+        call: Call = message.body
+        user, key = call.payment.payer, call.payment.key
+        answer: Any = NotFound(f"{user} has no such payment")
+        if user in self._world.suspended:
+            answer = NotAllowed("suspended")
+        elif key in self.coordinator.open:
+            answer = _view(self.coordinator.open[key].payment, Outcome.PENDING, Reason.NONE)
+        else:
+            for decision in self.store.decisions_of(call.payment.payment_id):
+                if decision.payment.key == key:
+                    answer = _view(decision.payment, decision.outcome, decision.reason)
+        self._world.network.send(GATEWAY, message.sender, "answer", (call, answer))
+
+    def hear_opening(self, message: Message) -> None:
+        """Take the first message of a bank's stream: what is in doubt there."""
+        self.inbox.append(gateway_turn.Connected(message.sender, message.body))
+
+    def hear(self, message: Message) -> None:
+        """Take a bank's answer on the stream."""
+        self.inbox.append(gateway_turn.Voted(message.sender, *message.body))
+
+    def inquire(self, message: Message) -> None:
+        """Take a bank's inquiry."""
+        self.inbox.append(gateway_turn.Inquiry(message.sender, message.body, lambda _: None))
+
+    def lose_stream(self, bank: str) -> None:
+        """Notice that a bank's stream is gone."""
+        self.inbox.append(gateway_turn.Disconnected(bank))
+
+    # -- a turn -----------------------------------------------------------------
+
+    def turn(self) -> None:
+        """Take a turn; each thing said afterwards may be the last."""
+        world = self._world
+        events, self.inbox = self.inbox, []
+        now = gateway_turn.Now(world.now_ms, world.now_ms * 1000)
+        world.coverage.look_at_gateway(self.coordinator, self.store, events, world.now_ms)
+        spoken = gateway_turn.take_turn(self.coordinator, self.store, events, now)
+        world.witness.gateway_turned(events, spoken)
+        effects = spoken.effects
+        for bank in sorted({*effects.prepares, *effects.decides}):
+            world.may_die(GATEWAY, "before telling a bank")
+            body = effects.prepares.get(bank, []), effects.decides.get(bank, [])
+            world.network.send(GATEWAY, bank, "receive", body)
+        for inquiry, decides in spoken.inquiries:
+            world.may_die(GATEWAY, "before answering an inquiry")
+            world.network.send(GATEWAY, inquiry.bank, "receive_decisions", decides)
+        for call, answer in effects.answers:
+            world.may_die(GATEWAY, "before answering a client")
+            world.network.send(GATEWAY, call.client, "answer", (call, answer))
+
+
+def _view(payment: Payment, outcome: Outcome, reason: Reason) -> PaymentView:
+    return PaymentView(
+        payment_id=format_payment_id(payment.payment_id),
+        payer_account=f"{payment.payer}@{payment.payer_bank}",
+        payee_account=f"{payment.payee}@{payment.payee_bank}",
+        amount_minor=payment.amount_minor,
+        currency=payment.currency,
+        memo=payment.memo,
+        outcome=outcome.name.lower(),
+        reason=reason.name.lower() if reason else "",
+        direction="outgoing",
+        created_at=_SOME_TIME,
+        decided_at=None,
+    )

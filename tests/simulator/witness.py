@@ -1,0 +1,190 @@
+"""Sees what every process does and says, and objects at once where it may not be. Cheap enough for every step.
+
+What it remembers is the evidence for `tests.simulator.invariants`, which compare it with the disks.
+"""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from nodes.bank import turn as bank_turn
+from nodes.client.client import PaymentRequest
+from nodes.client.outbox import EXPIRES_AFTER_S
+from nodes.core.coordinator import Answer, Decided, Differs
+from nodes.core.ledger import Hold
+from nodes.core.messages import Decide, Decision, Payment, PaymentKey, TransactionKey, VoteKind
+from nodes.core.violations import format_payment_id, parse_payment
+from nodes.gateway import turn as gateway_turn
+
+if TYPE_CHECKING:
+    from tests.simulator.bank import Bank
+    from tests.simulator.gateway import Call, Gateway
+    from tests.simulator.world import World
+
+HOLDS = "SELECT payment_id, payer, epoch FROM hold"
+_ITEMS = "SELECT payment_id, state, saved_at FROM item ORDER BY number"
+_UNKNOWN = 2
+
+
+class Violation(AssertionError):
+    """An invariant does not hold."""
+
+
+def demand(holds: object, claim: str, evidence: object) -> None:
+    """Raise `Violation` unless something holds."""
+    if not holds:
+        raise Violation(f"{claim}: {evidence}")
+
+
+class Witness:
+    """What was seen so far.
+
+    ``decided``: decisions that were durable, by their turn. ``told_decisions``: (what was
+    asked, the decision that it was answered with). ``yes``: votes that left a bank. ``aborted``:
+    what a bank has heard is aborted. ``promises``: payments of which a shell has said
+    that it will send them.
+    """
+
+    def __init__(self, world: "World") -> None:
+        self.decided: dict[PaymentKey, Decision] = {}
+        self.told_decisions: set[tuple[Payment, Decision]] = set()
+        self.yes: set[tuple[str, TransactionKey]] = set()
+        self.aborted: set[tuple[str, TransactionKey]] = set()
+        self.promises: dict[Payment, float] = {}
+        self.ended: dict[tuple[str, str], int] = {}
+        self.journals: dict[str, list[tuple]] = {}
+        self._bodies: set[Payment] = set()
+        self._sent: set[Payment] = set()
+        self._world = world
+
+    # -- the gateway ------------------------------------------------------------
+
+    def gateway_started(self, gateway: "Gateway") -> None:
+        """Look at what the gateway finds on its disk: a decision may be durable that it died of."""
+        altered = gateway.store.find_alterations()
+        demand(not altered, "I9 the gateway starts with records as it wrote them", altered)
+        for decision in gateway.store.decisions_since(0):
+            known = self.decided.setdefault(decision.payment.key, decision)
+            demand(known == decision, "I3 a decision stays as it was written", (known, decision))
+
+    def gateway_turned(self, events: list[gateway_turn.Event], spoken: gateway_turn.Spoken) -> None:
+        """Look at what the gateway has decided and is about to say."""
+        demand(not spoken.contradictions, "I2 no two records contradict each other", spoken.contradictions)
+        for key, decision in spoken.effects.decisions.items():
+            self._look_at_decision(key, decision)
+        for bank, decides in spoken.effects.decides.items():
+            self._look_at_decides(bank, decides)
+        for inquiry, decides in spoken.inquiries:
+            self._look_at_decides(inquiry.bank, decides)
+        for call, answer in spoken.effects.answers:
+            self._look_at_answer(call, answer)
+
+    def _look_at_decision(self, key: PaymentKey, decision: Decision) -> None:
+        demand(key not in self.decided, "I3 a payment is decided once", (self.decided.get(key), decision))
+        demand(decision.payment in self._bodies, "I7 what is decided on is what somebody asked for", decision)
+        if decision.is_committed:
+            voters = {bank for bank in decision.payment.banks if (bank, (*key, decision.epoch)) in self.yes}
+            demand(voters == set(decision.payment.banks), "I2 all banks voted yes on what commits", decision)
+        self.decided[key] = decision
+
+    def _look_at_decides(self, bank: str, decides: list[Decide]) -> None:
+        for decide in decides:
+            decision = self.decided.get((decide.payment_id, decide.payer))
+            is_commit = decision is not None and decision.is_committed and decision.epoch == decide.epoch
+            demand(is_commit == decide.commit, f"I2 {bank} is told what was decided", (decide, decision))
+
+    def _look_at_answer(self, call: "Call", answer: Answer) -> None:
+        if isinstance(answer, Decided):
+            decision = answer.decision
+            demand(decision == self.decided.get(call.payment.key), "I6 the recorded outcome is told", answer)
+            demand(
+                decision.payment == call.payment, "I7 an outcome is told for the very same fields", (call, answer)
+            )
+        elif isinstance(answer, Differs):
+            known = self.decided.get(call.payment.key)
+            demand(
+                known is None or known.payment != call.payment, "I7 only other fields are refused", (call, answer)
+            )
+
+    # -- banks ------------------------------------------------------------------
+
+    def bank_started(self, bank: "Bank") -> None:
+        """Look at what a bank knows when it starts."""
+        altered = bank.store.find_alterations()
+        demand(not altered, f"I9 {bank.name} starts with books as it wrote them", altered)
+        kept = sorted(self._world.disks[bank.name].rows(HOLDS))
+        known = sorted((hold.payment_id, hold.payer, hold.epoch) for hold in bank.ledger.holds.values())
+        demand(kept == known, f"I4 {bank.name} starts with all that it has promised", (kept, known))
+
+    def bank_turned(
+        self,
+        bank: "Bank",
+        events: list[bank_turn.Event],
+        answers: list[bank_turn.Said],
+        held: Mapping[PaymentKey, Hold],
+    ) -> None:
+        """Look at what a bank has done, and is about to say; ``held`` is what it held before."""
+        for said in answers:
+            demand(not said.contradictions, f"I2 {bank.name} meets no contradiction", said.contradictions)
+            for vote in said.votes:
+                if vote.kind is VoteKind.YES:
+                    transaction = vote.payment_id, vote.payer, vote.epoch
+                    is_late = (bank.name, transaction) in self.aborted
+                    demand(not is_late, f"I4 {bank.name} votes yes on nothing that it knows is aborted", vote)
+                    self.yes.add((bank.name, transaction))
+        for key, hold in held.items():
+            now = bank.ledger.holds.get(key)
+            if now is None or now.epoch != hold.epoch:
+                demand(_may_end(hold, events), f"I4 {bank.name} keeps what it promised until it is told", hold)
+        for event in events:
+            if isinstance(event, bank_turn.Received):
+                self.aborted.update((bank.name, decide[:3]) for decide in event.decides if not decide.commit)
+
+    # -- clients ----------------------------------------------------------------
+
+    def asked(self, payment: Payment) -> None:
+        """Take note of a body that somebody sends."""
+        self._bodies.add(payment)
+
+    def told(self, call: "Call", answer: Any) -> None:
+        """Take note of what reaches a client."""
+        if isinstance(answer, Decided):
+            self.told_decisions.add((call.payment, answer.decision))
+
+    def promised(self, user: str, request: PaymentRequest) -> None:
+        """Take note that a shell has told its user: this will be sent."""
+        accounts = request.payer_account, request.payee_account
+        payment = parse_payment(request.payment_id, accounts, request.amount_minor, request.currency, request.memo)
+        self.promises[payment] = self._world.now_ms / 1000
+
+    def sends(self, user: str, payment: Payment) -> None:
+        """Look at what a shell is about to send."""
+        self.asked(payment)
+        payment_id = format_payment_id(payment.payment_id)
+        for other, state, saved_at in self._world.disks[user].rows(_ITEMS):
+            if other == payment_id:
+                demand(state == _UNKNOWN, "I12 what is sent was marked as sent before", (user, payment, state))
+                self._demand_in_time(payment, saved_at)
+                return
+            demand(state > _UNKNOWN, f"I12 {user}'s payments are sent in order", (payment, other))
+        raise Violation(f"I12 what is sent is in the outbox: {payment}")
+
+    def _demand_in_time(self, payment: Payment, saved_at: float) -> None:
+        if payment not in self._sent:
+            waited_s = self._world.now_ms / 1000 - saved_at
+            demand(waited_s <= EXPIRES_AFTER_S, "I12 nothing is sent first after it has expired", payment)
+            self._sent.add(payment)
+
+
+def _may_end(hold: Hold, events: list[bank_turn.Event]) -> bool:
+    """Tell whether something in these events ends a promise."""
+    for event in events:
+        if not isinstance(event, bank_turn.Received):
+            continue
+        for decide in event.decides:
+            if decide[:2] == hold[:2] and (
+                decide.epoch == hold.epoch or (decide.epoch > hold.epoch and not decide.commit)
+            ):
+                return True
+        if any(prepare[:2] == hold[:2] and prepare.epoch > hold.epoch for prepare in event.prepares):
+            return True
+    return False
