@@ -11,10 +11,13 @@ from nodes.bank.conversions import write_entry, write_hold
 from nodes.bank.loop import BankLoop
 from nodes.bank.store import BankStore
 from nodes.core.ledger import Account
+from nodes.core.soundness import Unsound
 from nodes.runtime.crash_points import reach
 from nodes.runtime.refusal import RequestRefused
 from nodes.runtime.rpc import Context
 from nodes.runtime.turns import Inbox
+
+_ID_BYTES = 16
 
 
 class BankService(bank_pb2_grpc.BankServiceServicer):
@@ -36,14 +39,16 @@ class BankService(bank_pb2_grpc.BankServiceServicer):
         self._loop.open_stream(answers.put)
         reading = asyncio.create_task(self._read(request_iterator, answers))
         self._count_streams(+1)
+        answered = 0
         try:
             async for gathered in answers.batches():
-                merged = _merge(gathered)
-                if merged is not None:
+                said = [answer for answer in gathered if answer is not None]
+                answered += len(said)
+                if said:
+                    merged = _merge(said)
                     yield merged
                     reach("bank.vote.sent" if merged.votes.payment_ids else "bank.entry.confirmed")
-                if gathered[-1] is None:
-                    await reading
+                if reading.done() and answered > reading.result():
                     return
         finally:
             self._count_streams(-1)
@@ -52,14 +57,22 @@ class BankService(bank_pb2_grpc.BankServiceServicer):
 
     async def _read(
         self, requests: AsyncIterator[pb.TransactRequest], answers: Inbox[pb.TransactResponse | None]
-    ) -> None:
+    ) -> int:
+        """Take all messages; return how many there were, each of which has one answer."""
+        taken = 0
         try:
             async for request in requests:
                 self._loop.receive(request, answers.put)
+                taken += 1
+        except Unsound as error:
+            raise RequestRefused(grpc.StatusCode.INVALID_ARGUMENT, str(error)) from error
         except ValueError as error:
-            raise RequestRefused(grpc.StatusCode.INVALID_ARGUMENT, f"torn columns: {error}") from error
+            said = "the columns are not equally long"
+            raise RequestRefused(grpc.StatusCode.INVALID_ARGUMENT, said) from error
         finally:
-            answers.put(None)
+            # Wakes the answering side, which looks once more whether that was all.
+            asyncio.get_running_loop().call_soon(answers.put, None)
+        return taken
 
     def _count_streams(self, change: int) -> None:
         self.streams += change
@@ -88,6 +101,9 @@ class BankService(bank_pb2_grpc.BankServiceServicer):
         self, request: pb.GetTransactionsRequest, context: Context
     ) -> pb.GetTransactionsResponse:
         """Show what the books say of a payment id."""
+        if len(request.payment_id) != _ID_BYTES:
+            said = f"must have {_ID_BYTES} bytes"
+            raise RequestRefused(grpc.StatusCode.INVALID_ARGUMENT, f"payment_id: {said}", [("payment_id", said)])
         holds = [hold for hold in self._loop.ledger.holds.values() if hold.payment_id == request.payment_id]
         entries = self._store.entries_of(request.payment_id)
         return pb.GetTransactionsResponse(transactions=[*map(write_entry, entries), *map(write_hold, holds)])
@@ -110,12 +126,9 @@ class BankService(bank_pb2_grpc.BankServiceServicer):
         )
 
 
-def _merge(answers: list[pb.TransactResponse | None]) -> pb.TransactResponse | None:
-    """Make one message of all that has gathered; None if there is nothing."""
-    merged = None
-    for answer in answers:
-        if merged is None:
-            merged = answer
-        elif answer is not None:
-            merged.MergeFrom(answer)
+def _merge(answers: list[pb.TransactResponse]) -> pb.TransactResponse:
+    """Make one message of all that has gathered."""
+    merged, *more = answers
+    for answer in more:
+        merged.MergeFrom(answer)
     return merged

@@ -93,7 +93,11 @@ class GatewayLink:
             request = pb.GetDecisionsRequest(transactions=lingering)
             response = await self._registry.GetDecisions(request, timeout=_CALL_TIMEOUT_S)
             reach("bank.inquiry.answered")
-            self._loop.receive_decisions(response.decisions)
+            try:
+                self._loop.receive_decisions(response.decisions)
+            except ValueError as error:
+                self._log.warning("answer_refused", details=str(error))
+                return
             self._log.info("inquired", asked=len(lingering), decided=len(response.decisions.commits))
 
     def _report(self, error: grpc.aio.AioRpcError) -> None:

@@ -14,6 +14,7 @@ from nodes.bank.turn import Event, Opened, Received, Said, take_turn
 from nodes.core.ledger import Ledger
 from nodes.core.messages import Contradiction
 from nodes.core.participant import Participant
+from nodes.core.soundness import demand_sound_decides, demand_sound_prepares
 from nodes.runtime.crash_points import reach
 from nodes.runtime.turns import Inbox, run_turns
 
@@ -39,14 +40,18 @@ class BankLoop:
         self._inbox.put(Opened(reply))
 
     def receive(self, request: pb.TransactRequest, reply: Reply) -> None:
-        """Take a message of the gateway; ``reply`` gets the answer once it is durable."""
+        """Take a message of the gateway; ``reply`` gets the answer once it is durable. Raises ValueError."""
         prepares, decides = read_prepares(request), read_decides(request.decides)
+        demand_sound_prepares(self._participant.bank, prepares)
+        demand_sound_decides(decides)
         reach("bank.prepare.received" if prepares else "bank.decision.received")
         self._inbox.put(Received(prepares, decides, reply, request.number))
 
     def receive_decisions(self, decides: pb.Decides) -> None:
-        """Take the answer to an inquiry."""
-        self._inbox.put(Received([], read_decides(decides), None))
+        """Take the answer to an inquiry. Raises ValueError."""
+        answered = read_decides(decides)
+        demand_sound_decides(answered)
+        self._inbox.put(Received([], answered, None))
 
     def _turn(self, events: list[Event]) -> None:
         reach("bank.turn.gathered")

@@ -232,6 +232,8 @@ class Coordinator:
             key = payment_id, payer
             decision = recorded.get(key) or self._effects.decisions.get(key)
             if decision is not None and decision.epoch == epoch:
+                if bank not in decision.payment.banks:
+                    continue
                 answers.append(Decide(payment_id, payer, epoch, decision.is_committed))
             elif epoch > self.epoch:
                 self._alarm(key, epoch, f"{bank} holds a transaction of epoch {epoch}", f"epoch {self.epoch}")

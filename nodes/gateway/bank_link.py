@@ -21,7 +21,8 @@ from interbank.v1 import bank_pb2_grpc
 from structlog.typing import FilteringBoundLogger
 
 from nodes.core.messages import Decide, Prepare
-from nodes.gateway.conversions import write_decides, write_prepares
+from nodes.core.soundness import Unsound, demand_sound_keys
+from nodes.gateway.conversions import read_keys, write_decides, write_prepares
 from nodes.runtime.call_log import CALLED, CallLog
 from nodes.runtime.crash_points import reach
 from nodes.runtime.turns import Inbox
@@ -29,7 +30,7 @@ from nodes.runtime.turns import Inbox
 Stream: TypeAlias = "grpc.aio.StreamStreamCall[pb.TransactRequest, pb.TransactResponse]"
 T = TypeVar("T")
 
-_AWAY = (grpc.aio.AioRpcError, TimeoutError, ConnectionError)
+_AWAY = (grpc.aio.AioRpcError, TimeoutError, ConnectionError, Unsound)
 _TRANSACT = "/interbank.v1.BankService/Transact"
 _OPENING_TIMEOUT_S = 2.0
 _RETRY_MAX_S = 1.0
@@ -224,6 +225,7 @@ class _Stream:
         opening = await asyncio.wait_for(self._call.read(), _OPENING_TIMEOUT_S)
         if not isinstance(opening, pb.TransactResponse):
             raise ConnectionError("the stream was closed before its opening message")
+        demand_sound_keys(read_keys(opening.in_doubt))
         return opening
 
     async def carry(self) -> None:

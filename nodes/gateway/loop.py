@@ -6,13 +6,14 @@ from the call that brought it: a caller that goes away stops nothing.
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
 from interbank.v1 import bank_pb2 as pb
 
 from nodes.core.coordinator import Answer, Coordinator, Effects
 from nodes.core.messages import Contradiction, Decide, Decision, Payment, TransactionKey
+from nodes.core.soundness import demand_sound_keys
 from nodes.gateway.bank_link import BankEvents, BankLink, Batch
 from nodes.gateway.conversions import read_keys, read_votes
 from nodes.gateway.store import GatewayStore
@@ -22,6 +23,8 @@ from nodes.runtime.turns import Inbox, run_turns
 
 T = TypeVar("T")
 Caller = Callable[[Answer], None]
+_SAID_MAX = 200
+"""Characters of a bank's words that are kept."""
 
 
 class GatewayLoop:
@@ -89,7 +92,7 @@ class GatewayLoop:
     def _receive(self, bank: str, response: pb.TransactResponse) -> None:
         if response.votes.payment_ids or response.contradictions:
             reach("gateway.vote.received")
-            contradictions = [_read_contradiction(bank, found) for found in response.contradictions]
+            contradictions = _read_contradictions(bank, response.contradictions)
             self._inbox.put(Voted(bank, read_votes(response.votes), contradictions))
 
     # -- a turn -----------------------------------------------------------------
@@ -135,9 +138,13 @@ class GatewayLoop:
         self._inbox.put(DeadlineCame())
 
 
-def _read_contradiction(bank: str, found: pb.Contradiction) -> Contradiction:
-    key = found.transaction
-    return Contradiction(key.payment_id, key.payer, key.epoch, found.said, f"{bank}: {found.recorded}")
+def _read_contradictions(bank: str, found: Sequence[pb.Contradiction]) -> list[Contradiction]:
+    keys = read_keys(contradiction.transaction for contradiction in found)
+    demand_sound_keys(keys)
+    return [
+        Contradiction(*key, contradiction.said[:_SAID_MAX], f"{bank}: {contradiction.recorded[:_SAID_MAX]}")
+        for key, contradiction in zip(keys, found, strict=True)
+    ]
 
 
 def _settle(future: "asyncio.Future[T]") -> Callable[[T], None]:

@@ -38,6 +38,7 @@ from nodes.runtime.turns import Inbox
 
 _PAGE_SIZE = 20
 _PAGE_SIZE_MAX = 500
+_PAY_MANY_ITEMS_MAX = 4096
 _PAY_MANY_OPEN_MAX = 20_000
 """Payments of one stream that may be under way; beyond that its next message is not read."""
 _NEWEST = 2**63 - 1
@@ -185,6 +186,7 @@ class _PaymentStream:
         try:
             async for request in requests:
                 reach("gateway.pay-many.read")
+                _demand_few(len(request.payments))
                 for item in request.payments:
                     self._begin(item)
                 if self._under_way > _PAY_MANY_OPEN_MAX:
@@ -216,6 +218,12 @@ class _PaymentStream:
             self._results.put(_refuse_item(payment_id, payment))
         else:
             self._loop.begin(payment, lambda answer: self._results.put(_write_result(payment_id, answer)))
+
+
+def _demand_few(items: int) -> None:
+    if items > _PAY_MANY_ITEMS_MAX:
+        said = f"a message may have at most {_PAY_MANY_ITEMS_MAX} payments, this one has {items}; none was begun"
+        raise RequestRefused(grpc.StatusCode.RESOURCE_EXHAUSTED, said)
 
 
 def _write_result(payment_id: str, answer: Answer) -> pb.PayResult:

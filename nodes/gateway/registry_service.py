@@ -6,7 +6,9 @@ import grpc
 from interbank.v1 import registry_pb2 as pb
 from interbank.v1 import registry_pb2_grpc
 
+from nodes.core.messages import TransactionKey
 from nodes.core.names import is_address
+from nodes.core.soundness import Unsound, demand_sound_keys
 from nodes.gateway.conversions import read_keys, write_decides
 from nodes.gateway.loop import GatewayLoop
 from nodes.gateway.store import GatewayStore
@@ -15,7 +17,7 @@ from nodes.runtime.crash_points import reach
 from nodes.runtime.refusal import RequestRefused
 from nodes.runtime.rpc import Context
 
-_INQUIRY_MAX = 10_000
+_INQUIRY_MAX = 1_000
 
 
 class RegistryService(registry_pb2_grpc.RegistryServiceServicer):
@@ -43,11 +45,32 @@ class RegistryService(registry_pb2_grpc.RegistryServiceServicer):
 
     async def GetDecisions(self, request: pb.GetDecisionsRequest, context: Context) -> pb.GetDecisionsResponse:
         """Answer what the calling bank holds in doubt; what is under way is left out."""
+        bank = current_caller().identity.name
         if len(request.transactions) > _INQUIRY_MAX:
             said = f"must be at most {_INQUIRY_MAX} at once"
             raise RequestRefused(
                 grpc.StatusCode.INVALID_ARGUMENT, f"transactions: {said}", [("transactions", said)]
             )
-        bank = current_caller().identity.name
-        decides = await self._loop.inquire(bank, read_keys(request.transactions))
+        transactions = read_keys(request.transactions)
+        try:
+            demand_sound_keys(transactions)
+        except Unsound as error:
+            raise RequestRefused(grpc.StatusCode.INVALID_ARGUMENT, f"transactions.{error}") from error
+        self._demand_part(bank, transactions)
+        decides = await self._loop.inquire(bank, transactions)
         return pb.GetDecisionsResponse(decisions=write_decides(decides))
+
+    def _demand_part(self, bank: str, transactions: list[TransactionKey]) -> None:
+        """Refuse a bank that asks about a transaction of others: it could hold nothing of it."""
+        recorded = self._store.find_decisions([(payment_id, payer) for payment_id, payer, _ in transactions])
+        coordinator = self._loop.coordinator
+        for payment_id, payer, epoch in transactions:
+            decision = recorded.get((payment_id, payer))
+            opened = coordinator.open.get((payment_id, payer))
+            if decision is not None and decision.epoch == epoch:
+                has_part = bank in decision.payment.banks
+            else:
+                has_part = opened is None or epoch != coordinator.epoch or bank in opened.payment.banks
+            if not has_part:
+                said = f"{bank} has no part in one of these transactions"
+                raise RequestRefused(grpc.StatusCode.PERMISSION_DENIED, said)

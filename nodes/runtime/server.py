@@ -8,13 +8,15 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from structlog.typing import FilteringBoundLogger
 
 from nodes.runtime.access import AccessRuleMissing, Authenticate, Gatekeeper, collect_rules
+from nodes.runtime.decoding import STREAM_BYTES_MAX
 from nodes.runtime.ports import PortUnusable, demand_free_port
 from nodes.runtime.served_certificate import ServedCertificate
 from nodes.runtime.server_calls import ServerCalls
 from nodes.runtime.tls import CONNECTION_OPTIONS, Tls
 
 _OPTIONS: list[tuple[str, Any]] = [
-    *CONNECTION_OPTIONS,
+    *(option for option in CONNECTION_OPTIONS if option[0] != "grpc.max_receive_message_length"),
+    ("grpc.max_receive_message_length", STREAM_BYTES_MAX),
     # Without this a second server would share the port, and each get half of the calls.
     ("grpc.so_reuseport", 0),
     ("grpc.max_metadata_size", 16 * 1024),

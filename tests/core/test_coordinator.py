@@ -265,6 +265,15 @@ def test_an_inquiry_about_an_older_epoch_hears_aborted_while_a_newer_try_is_unde
     assert gateway.ask("HDFC", epoch=4) == [decide(False, epoch=4)]
 
 
+def test_a_bank_that_has_no_part_in_a_payment_hears_nothing_of_its_decision():
+    gateway = Gateway()
+    gateway.begin()
+    gateway.vote("HDFC")
+    gateway.vote("ICICI")
+    assert gateway.ask("SBI") == []
+    assert gateway.ask("SBI", epoch=4) == [decide(False, epoch=4)]
+
+
 def test_an_inquiry_about_what_nobody_asked_for_hears_aborted():
     assert Gateway().ask("HDFC") == [decide(False)]
 

@@ -8,7 +8,7 @@ whoever runs the attack (`Site.books`).
 import re
 import socket
 import ssl
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,9 +16,11 @@ from typing import Any, NamedTuple
 import grpc
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from google.protobuf.message import Message
-from interbank.v1 import operator_pb2, payment_pb2
+from interbank.v1 import bank_pb2, operator_pb2, payment_pb2
 
+from nodes.core.messages import Decide, Prepare
 from nodes.core.names import Identity, PeerKind
+from nodes.gateway.conversions import write_decides, write_prepares
 from nodes.runtime.tls import TlsFiles
 from tests.running_nodes import RunningNodes
 
@@ -183,6 +185,24 @@ class Site:
         assert not [fault for bank in banks.banks for fault in bank.faults]
         assert not banks.unavailable_banks
         return [banks, gateway]
+
+
+def write_transact(
+    prepares: Sequence[Prepare] = (), decides: Sequence[Decide] = (), *, number: int = 1
+) -> bank_pb2.TransactRequest:
+    """Write a message of the gateway to a bank; its epoch is that of the first prepare."""
+    return bank_pb2.TransactRequest(
+        epoch=prepares[0].epoch if prepares else 0,
+        prepares=write_prepares(prepares),
+        decides=write_decides(decides),
+        number=number,
+    )
+
+
+def read_votes(end: End) -> list[tuple[int, int]]:
+    """Return (epoch, kind) of each vote that came back on a stream to a bank."""
+    votes = [bank_pb2.TransactResponse.FromString(response).votes for response in end.responses]
+    return [vote for said in votes for vote in zip(said.epochs, said.kinds, strict=True)]
 
 
 def credentials(files: TlsFiles) -> grpc.ChannelCredentials:

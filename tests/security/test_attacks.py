@@ -27,11 +27,12 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from interbank.v1 import bank_pb2, payment_pb2, registry_pb2
 
+from nodes.core.messages import Decide, Prepare
 from nodes.core.names import PeerKind
 from tests.authority import CLUSTER, Authority
 from tests.forged_tokens import encode_part, read_token, sign_token
 from tests.running_nodes import ROOT, wait_until
-from tests.security.site import CODE, End, Site, bearer, credentials, end_of
+from tests.security.site import CODE, End, Site, bearer, credentials, end_of, read_votes, write_transact
 
 pytestmark = pytest.mark.cluster
 
@@ -118,8 +119,7 @@ def call(rpc: str, kind: PeerKind, name: str = "", *, node: str = "gateway") -> 
 
 
 def transact_as(kind: PeerKind, name: str = "") -> Callable[[Site], End]:
-    request = bank_pb2.TransactRequest(epoch=1, number=1)
-    request.decides.add(payment_id=bytes(16), payer="alice", epoch=1, commit=True)
+    request = write_transact(decides=[Decide(bytes(16), "alice", 1, commit=True)])
     return lambda site: site.stream("BankService/Transact", [request], node="SBI", files=site.leaf(kind, name))
 
 
@@ -318,40 +318,26 @@ def test_A15_captured_prepares_and_decisions_sent_again_change_nothing(site):
     paid = pay(amount_minor=1234)
     assert site.call(PAY, paid, metadata=site.as_user()).code is CODE.OK
     before = site.books()
-    [epoch] = [site.books()[1].epoch]
-    captured = bank_pb2.TransactRequest(epoch=epoch, number=1)
-    payment_id = bytes.fromhex(paid.payment_id.replace("-", ""))
-    captured.prepares.add(
-        payment_id=payment_id,
-        payer="alice",
-        payer_bank="ICICI",
-        payee="bob",
-        payee_bank="HDFC",
-        amount_minor=1234,
-        currency="INR",
-    )
-    captured.decides.add(payment_id=payment_id, payer="alice", epoch=epoch, commit=True)
+    payment_id, epoch = bytes.fromhex(paid.payment_id.replace("-", "")), before[1].epoch
+    prepare = Prepare(payment_id, "alice", epoch, "ICICI", "bob", "HDFC", 1234, "INR")
+    captured = write_transact([prepare], [Decide(payment_id, "alice", epoch, commit=True)])
     for bank in ("ICICI", "HDFC"):
         end = site.stream("BankService/Transact", [captured], node=bank, files=site.leaf(GATEWAY))
-        votes = [
-            vote.vote for said in map(bank_pb2.TransactResponse.FromString, end.responses) for vote in said.votes
-        ]
-        assert votes == [bank_pb2.VOTE_KIND_COMMITTED]
+        assert read_votes(end) == [(epoch, bank_pb2.VOTE_KIND_COMMITTED)]
     assert site.books() == before
 
 
 def test_A16_a_prepare_of_an_epoch_that_is_over_for_its_payment_gets_no_answer(site):
-    payment_id = uuid4().bytes
-    fields = {"payment_id": payment_id, "payer": "alice", "payer_bank": "ICICI", "payee": "bob"}
-    newer, older = bank_pb2.TransactRequest(epoch=1000, number=1), bank_pb2.TransactRequest(epoch=999, number=2)
-    for request in (newer, older):
-        request.prepares.add(**fields, payee_bank="HDFC", amount_minor=1, currency="INR")
-    undo = bank_pb2.TransactRequest(number=3)
-    undo.decides.add(payment_id=payment_id, payer="alice", epoch=1000, commit=False)
+    newer = Prepare(uuid4().bytes, "alice", 1000, "ICICI", "bob", "HDFC", 1, "INR")
+    undo = Decide(newer.payment_id, "alice", 1000, commit=False)
+    requests = [
+        write_transact([newer]),
+        write_transact([newer._replace(epoch=999)], number=2),
+        write_transact(decides=[undo], number=3),
+    ]
     before = site.books()
-    end = site.stream("BankService/Transact", [newer, older, undo], node="ICICI", files=site.leaf(GATEWAY))
-    votes = [vote for said in map(bank_pb2.TransactResponse.FromString, end.responses) for vote in said.votes]
-    assert [(vote.epoch, vote.vote) for vote in votes] == [(1000, bank_pb2.VOTE_KIND_YES)]
+    end = site.stream("BankService/Transact", requests, node="ICICI", files=site.leaf(GATEWAY))
+    assert read_votes(end) == [(1000, bank_pb2.VOTE_KIND_YES)]
     assert site.books() == before
 
 
