@@ -5,7 +5,7 @@ PROTO_PY := .venv-proto/bin/python
 COMPILE = uv pip compile --universal --generate-hashes --python-version 3.11 --no-header --no-annotate \
 	--no-emit-index-url --no-emit-find-links --quiet
 
-.PHONY: help setup check test simulate mutants handshakes coverage proto lock wheel clean
+.PHONY: help setup check test simulate mutants handshakes bench-peers coverage proto lock wheel clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
@@ -20,6 +20,12 @@ setup: .venv/.stamp-dev ## make .venv with everything for development
 .venv-proto/.stamp: requirements-proto.txt
 	$$(./cluster --which-python) -m venv .venv-proto
 	$(PROTO_PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-proto.txt
+	touch $@
+
+.venv-bench/.stamp: requirements.txt benchmarks/requirements.txt
+	$$(./cluster --which-python) -m venv .venv-bench
+	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes \
+		-r requirements.txt -r benchmarks/requirements.txt
 	touch $@
 
 check: setup .venv-proto/.stamp ## format, lint, types, import contracts, wire contract, fresh stubs
@@ -42,6 +48,9 @@ mutants: setup ## how the simulator catches each deliberate bug
 handshakes: setup ## 100,000 TLS handshakes while certificates are replaced; HANDSHAKES=n
 	PYTHONPATH=.:proto $(PY) -m tests.handshakes --handshakes $(or $(HANDSHAKES),100000)
 
+bench-peers: .venv-bench/.stamp ## the same loads on this and on two PostgreSQL servers; OPTIONS="--for 10 --rounds 3"
+	PYTHONPATH=$(CURDIR):$(CURDIR)/proto .venv-bench/bin/python -m benchmarks $(OPTIONS)
+
 coverage: setup ## what the tests reach, in htmlcov/
 	$(PY) -m coverage run -m pytest && $(PY) -m coverage combine && $(PY) -m coverage html
 
@@ -56,9 +65,10 @@ lock: ## pin all requirements anew; needs uv
 	$(COMPILE) pyproject.toml -o requirements.txt
 	$(COMPILE) requirements-dev.in -c requirements.txt -o requirements-dev.txt
 	$(COMPILE) requirements-proto.in -o requirements-proto.txt
+	$(COMPILE) benchmarks/requirements.in -c requirements.txt -o benchmarks/requirements.txt
 
 wheel: setup ## the package, in dist/
 	$(PY) -m pip wheel --quiet --no-deps -w dist .
 
 clean: ## remove what was made here, but for certs, logs and state
-	rm -rf .venv .venv-proto dist build htmlcov .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-proto .venv-bench dist build htmlcov .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis

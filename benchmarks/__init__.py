@@ -1,0 +1,1 @@
+"""The same loads on this project and on what one would else write by hand; see README.md beside this."""
