@@ -5,6 +5,7 @@ import platform
 import statistics
 import tempfile
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ _IN_MEMORY = ("tmpfs", "ramfs")
 def describe_machine(scratch: Path) -> dict[str, Any]:
     """Return the machine's size, and how long the disk below ``scratch`` takes to make a block durable."""
     return {
+        "at": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "cores": os.cpu_count(),
         "memory_bytes": psutil.virtual_memory().total,
         "python": platform.python_version(),

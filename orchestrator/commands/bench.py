@@ -57,9 +57,13 @@ def _demand_time(_: click.Context, __: click.Parameter, for_s: float) -> float:
     "--scratch", type=click.Path(path_type=Path, exists=True, file_okay=False, writable=True),
     default="/var/tmp", show_default=True, help="Where the clusters that are measured lie meanwhile.",  # noqa: S108
 )  # fmt: skip
+@click.option(
+    "--report", type=click.Path(path_type=Path, file_okay=False), metavar="DIR",
+    help="Also write a page with plots, and its figures as JSON, there.",
+)  # fmt: skip
 @output_option
 @click.option("--file", **{**FILE, "help": "With --here: the running cluster's configuration."})
-def bench(*, output: str, **options: Any) -> None:
+def bench(*, output: str, report: Path | None, **options: Any) -> None:
     """Measure payments a second, how long each takes and what it costs; then add up the books.
 
     Starts a cluster of its own for each load, as durable and as guarded as any other, and
@@ -81,10 +85,12 @@ def bench(*, output: str, **options: Any) -> None:
       cluster bench
       cluster bench --load unary --callers 16 --for 30s
       cluster bench --load batch --batch 1024 -o json
+      cluster bench --report bench
       CLUSTER_PASSWORD=alice123 cluster bench --here --load one
     """
     from orchestrator.benchmark.campaign import run
     from orchestrator.benchmark.machine import describe_machine, is_in_memory
+    from orchestrator.benchmark.report import write_report
     from orchestrator.benchmark.view import format_table, make_document
 
     campaign = _read_campaign(options)
@@ -99,10 +105,13 @@ def bench(*, output: str, **options: Any) -> None:
                 results.append(result)
     finally:
         progress.end()
+        document = make_document(results, machine)
         if output == "json":
-            click.echo(json.dumps(make_document(results, machine)))
+            click.echo(json.dumps(document))
         elif results:
             click.echo("\n".join(format_table(results, is_wide=output == "wide")))
+        if report is not None and results:
+            click.echo(f"The report: {write_report(report, document)}", err=True)
 
 
 def _read_campaign(options: dict[str, Any]) -> "Campaign":
