@@ -5,10 +5,10 @@ PROTO_PY := .venv-proto/bin/python
 COMPILE = uv pip compile --universal --generate-hashes --python-version 3.11 --no-header --no-annotate \
 	--no-emit-index-url --no-emit-find-links --quiet
 
-.PHONY: help setup check test simulate mutants handshakes bench-peers coverage proto lock wheel clean
+.PHONY: help setup check test simulate mutants power-loss handshakes bench-peers coverage proto lock wheel clean
 
 help: ## list the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
 
 setup: .venv/.stamp-dev ## make .venv with everything for development
 
@@ -41,6 +41,10 @@ test: setup ## all tests, real clusters included
 
 simulate: setup ## 10,000 simulated schedules; SCHEDULES=n, SEED=n, JOBS=n
 	$(PY) -m tests.simulator --schedules $(or $(SCHEDULES),10000) --seed $(or $(SEED),0) --jobs $(or $(JOBS),1)
+
+power-loss: setup ## 10,000 images of databases after a power cut; IMAGES=n, SEED=n, SYNCHRONOUS=FULL|NORMAL|OFF
+	$(PY) -m tests.power_loss --images $(or $(IMAGES),10000) --seed $(or $(SEED),0) \
+		--synchronous $(or $(SYNCHRONOUS),FULL)
 
 mutants: setup ## how the simulator catches each deliberate bug
 	$(PY) -m tests.simulator.mutants
