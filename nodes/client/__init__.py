@@ -14,8 +14,18 @@ again, or ask for it by its id. So the request must be on disk before it is sent
 
 `Outbox` and `Delivery` do just that: save, send in order, ask again with growing waits,
 and tell each item's end.
+
+A program with many payments at once uses one of two others, which put whatever is asked for
+at the same time on one stream by themselves: `AsyncClient` for tasks of an event loop,
+`SharedClient` for threads. One payment alone goes out at once; among many, each costs a
+tenth of a call of its own. Outcomes, errors and the caller's duty are the same.
+
+    async with AsyncClient("localhost:50052", tls) as client:
+        await client.log_in("alice", password)           # and again by itself when that is over
+        results = await asyncio.gather(*map(client.pay, requests), return_exceptions=True)
 """
 
+from nodes.client.async_client import AsyncClient
 from nodes.client.client import (
     Balance,
     Balances,
@@ -41,8 +51,10 @@ from nodes.client.errors import (
     OutcomeUnknown,
 )
 from nodes.client.outbox import CannotCancel, Item, Outbox, State
+from nodes.client.shared_client import SharedClient
 
 __all__ = [
+    "AsyncClient",
     "Balance",
     "Balances",
     "BankInspector",
@@ -65,6 +77,7 @@ __all__ = [
     "PaymentResult",
     "PaymentView",
     "Session",
+    "SharedClient",
     "State",
     "Undelivered",
     "new_payment_id",

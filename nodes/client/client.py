@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -20,7 +21,7 @@ from nodes.core.violations import parse_payment_id
 from nodes.runtime.tls import CertificateUnusable, Tls, dial_blocking, load_again
 
 _CALL_TIMEOUT_S = 5.0
-_PAY_TIMEOUT_S = 10.0
+PAY_TIMEOUT_S = 10.0
 _TOTALS_TIMEOUT_S = 60.0
 _MENDED_BY_RENEWAL = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.PERMISSION_DENIED)
 
@@ -186,8 +187,7 @@ class Client(_Line):
         request = pb.LoginRequest(user=user, password=password)
         answer = self._call(lambda: self._stub.Login, request, timeout=_CALL_TIMEOUT_S)
         self._metadata = [("authorization", f"Bearer {answer.token}")]
-        role = access_pb2.Role.Name(answer.role).removeprefix("ROLE_").lower()
-        return Session(answer.user, role, _read_time(answer.expires_at))
+        return read_session(answer)
 
     def log_out(self) -> None:
         """End the login, here and at the gateway."""
@@ -202,18 +202,7 @@ class Client(_Line):
         After `OutcomeUnknown` or `GatewayAway` the payment may have happened or not:
         send the same request, with the same id, again.
         """
-        sent = pb.PayRequest(
-            payment_id=request.payment_id,
-            payer_account=request.payer_account,
-            payee_account=request.payee_account,
-            amount_minor=request.amount_minor,
-            currency=request.currency,
-            memo=request.memo,
-        )
-        answer = self._ask(lambda: self._stub.Pay, sent, timeout=_PAY_TIMEOUT_S)
-        return PaymentResult(
-            answer.payment_id, _outcome_name(answer.outcome), _reason_name(answer.reason), answer.replayed
-        )
+        return read_result(self._ask(lambda: self._stub.Pay, write_payment(request), timeout=PAY_TIMEOUT_S))
 
     def payment(self, payment_id: str, user: str = "") -> PaymentView:
         """Look at one payment; an auditor names the user."""
@@ -291,6 +280,31 @@ class BankInspector(_OperatorLine):
         return any(known.state == bank_pb2.TRANSACTION_STATE_PREPARED for known in found.transactions)
 
 
+def write_payment(request: PaymentRequest) -> pb.PayRequest:
+    """Say what to pay."""
+    return pb.PayRequest(
+        payment_id=request.payment_id,
+        payer_account=request.payer_account,
+        payee_account=request.payee_account,
+        amount_minor=request.amount_minor,
+        currency=request.currency,
+        memo=request.memo,
+    )
+
+
+def read_result(answer: pb.PayResponse | pb.PayResult) -> PaymentResult:
+    """Return how a payment ended."""
+    return PaymentResult(
+        answer.payment_id, _outcome_name(answer.outcome), _reason_name(answer.reason), answer.replayed
+    )
+
+
+def read_session(answer: pb.LoginResponse) -> Session:
+    """Return who is logged in."""
+    role = access_pb2.Role.Name(answer.role).removeprefix("ROLE_").lower()
+    return Session(answer.user, role, _read_time(answer.expires_at))
+
+
 def _read_payment(payment: pb.Payment) -> PaymentView:
     return PaymentView(
         payment_id=payment.payment_id,
@@ -307,6 +321,7 @@ def _read_payment(payment: pb.Payment) -> PaymentView:
     )
 
 
+@cache
 def _outcome_name(outcome: int) -> str:
     return Outcome(outcome).name.lower()
 

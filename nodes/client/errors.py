@@ -6,6 +6,7 @@ from typing import Any
 import grpc
 from google.rpc.error_details_pb2 import BadRequest, RetryInfo
 from google.rpc.status_pb2 import Status
+from interbank.v1 import payment_pb2 as pb
 
 _DETAILS_KEY = "grpc-status-details-bin"
 _MISTRUST_WORDS = ("ssl_error_ssl", "certificate", "hostname verification")
@@ -67,18 +68,35 @@ class Broken(ClientError):
 def explain(error: grpc.RpcError) -> ClientError:
     """Return our error for gRPC's."""
     code, details = error.code(), error.details() or ""
+    retry_after_s = _read_retry_after_s(error)
+    if code is grpc.StatusCode.UNAVAILABLE and retry_after_s is None:
+        return _explain_unavailable(details)
+    return _explain_code(code, details, _read_violations(error), retry_after_s)
+
+
+def explain_refused(refused: pb.RefusedRequest) -> ClientError:
+    """Return what `explain` would, for a payment that was refused alone among many in a message."""
+    violations = [(violation.field, violation.description) for violation in refused.violations]
+    code = _CODES.get(refused.code, grpc.StatusCode.UNKNOWN)
+    return _explain_code(code, refused.message, violations, refused.retry_after_ms / 1000 or None)
+
+
+def _explain_code(
+    code: grpc.StatusCode, details: str, violations: Sequence[tuple[str, str]], retry_after_s: float | None
+) -> ClientError:
     if code is grpc.StatusCode.UNAVAILABLE:
-        return _explain_unavailable(error, details)
+        return GatewayAway(details, retry_after_s)
     if code is grpc.StatusCode.RESOURCE_EXHAUSTED:
-        return Overloaded(details, _read_retry_after_s(error))
+        return Overloaded(details, retry_after_s)
     if code in (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.OUT_OF_RANGE):
-        return Malformed(details, _read_violations(error))
+        return Malformed(details, violations)
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
         return OutcomeUnknown("the gateway did not answer in time")
     kind = _KINDS.get(code, Broken)
     return kind(details if kind is not Broken else f"{code.name}: {details}")
 
 
+_CODES = {code.value[0]: code for code in grpc.StatusCode}
 _KINDS: dict[grpc.StatusCode, type[ClientError]] = {
     grpc.StatusCode.CANCELLED: OutcomeUnknown,
     grpc.StatusCode.UNAUTHENTICATED: NotLoggedIn,
@@ -88,11 +106,8 @@ _KINDS: dict[grpc.StatusCode, type[ClientError]] = {
 }
 
 
-def _explain_unavailable(error: grpc.RpcError, details: str) -> ClientError:
+def _explain_unavailable(details: str) -> ClientError:
     """Tell a gateway that is away from one that refuses our certificate: gRPC says UNAVAILABLE to both."""
-    retry_after_s = _read_retry_after_s(error)
-    if retry_after_s is not None:
-        return GatewayAway(details, retry_after_s)
     if any(word in details.lower() for word in _MISTRUST_WORDS):
         return NotTrusted(f"the certificates of the two sides do not fit: {details}")
     return GatewayAway("the gateway is away")

@@ -238,7 +238,12 @@ def _write_result(payment_id: str, answer: Answer) -> pb.PayResult:
 
 
 def _refuse_item(payment_id: str, problem: Problem) -> pb.PayResult:
-    refused = pb.RefusedRequest(code=problem.code.value[0], message=problem.message)
+    refused = pb.RefusedRequest(
+        code=problem.code.value[0],
+        message=problem.message,
+        violations=[pb.FieldViolation(field=field, description=said) for field, said in problem.violations],
+        retry_after_ms=int((problem.retry_after_s or 0) * 1000),
+    )
     return pb.PayResult(payment_id=payment_id, refused=refused)
 
 

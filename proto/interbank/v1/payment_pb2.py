@@ -26,7 +26,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from interbank.v1 import access_pb2 as interbank_dot_v1_dot_access__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ainterbank/v1/payment.proto\x12\x0cinterbank.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19interbank/v1/access.proto\"4\n\x0cLoginRequest\x12\x0c\n\x04user\x18\x01 \x01(\t\x12\x16\n\x08password\x18\x02 \x01(\tB\x04\xb0\xbb\x18\x01\"\x84\x01\n\rLoginResponse\x12\x13\n\x05token\x18\x01 \x01(\tB\x04\xb0\xbb\x18\x01\x12.\n\nexpires_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04user\x18\x03 \x01(\t\x12 \n\x04role\x18\x04 \x01(\x0e\x32\x12.interbank.v1.Role\"\x0f\n\rLogoutRequest\"\x10\n\x0eLogoutResponse\"\x8a\x01\n\nPayRequest\x12\x12\n\npayment_id\x18\x01 \x01(\t\x12\x15\n\rpayer_account\x18\x02 \x01(\t\x12\x15\n\rpayee_account\x18\x03 \x01(\t\x12\x14\n\x0c\x61mount_minor\x18\x04 \x01(\x03\x12\x10\n\x08\x63urrency\x18\x05 \x01(\t\x12\x12\n\x04memo\x18\x06 \x01(\tB\x04\xb0\xbb\x18\x01\"\xb8\x01\n\x0bPayResponse\x12\x12\n\npayment_id\x18\x01 \x01(\t\x12&\n\x07outcome\x18\x02 \x01(\x0e\x32\x15.interbank.v1.Outcome\x12+\n\x06reason\x18\x03 \x01(\x0e\x32\x1b.interbank.v1.DeclineReason\x12\x10\n\x08replayed\x18\x04 \x01(\x08\x12.\n\ndecided_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"<\n\x0ePayManyRequest\x12*\n\x08payments\x18\x01 \x03(\x0b\x32\x18.interbank.v1.PayRequest\";\n\x0fPayManyResponse\x12(\n\x07results\x18\x01 \x03(\x0b\x32\x17.interbank.v1.PayResult\"\xb5\x01\n\tPayResult\x12\x12\n\npayment_id\x18\x01 \x01(\t\x12&\n\x07outcome\x18\x02 \x01(\x0e\x32\x15.interbank.v1.Outcome\x12+\n\x06reason\x18\x03 \x01(\x0e\x32\x1b.interbank.v1.DeclineReason\x12\x10\n\x08replayed\x18\x04 \x01(\x08\x12-\n\x07refused\x18\x05 \x01(\x0b\x32\x1c.interbank.v1.RefusedRequest\"/\n\x0eRefusedRequest\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\x12\x0f\n\x07message\x18\x02 \x01(\t\"5\n\x11GetPaymentRequest\x12\x12\n\npayment_id\x18\x01 \x01(\t\x12\x0c\n\x04user\x18\x02 \x01(\t\"<\n\x12GetPaymentResponse\x12&\n\x07payment\x18\x01 \x01(\x0b\x32\x15.interbank.v1.Payment\"\xe8\x02\n\x07Payment\x12\x12\n\npayment_id\x18\x01 \x01(\t\x12\x15\n\rpayer_account\x18\x02 \x01(\t\x12\x15\n\rpayee_account\x18\x03 \x01(\t\x12\x14\n\x0c\x61mount_minor\x18\x04 \x01(\x03\x12\x10\n\x08\x63urrency\x18\x05 \x01(\t\x12\x12\n\x04memo\x18\x06 \x01(\tB\x04\xb0\xbb\x18\x01\x12&\n\x07outcome\x18\x07 \x01(\x0e\x32\x15.interbank.v1.Outcome\x12+\n\x06reason\x18\x08 \x01(\x0e\x32\x1b.interbank.v1.DeclineReason\x12*\n\tdirection\x18\t \x01(\x0e\x32\x17.interbank.v1.Direction\x12.\n\ncreated_at\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\ndecided_at\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"J\n\x13ListPaymentsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x0c\n\x04user\x18\x03 \x01(\t\"X\n\x14ListPaymentsResponse\x12\'\n\x08payments\x18\x01 \x03(\x0b\x32\x15.interbank.v1.Payment\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"/\n\x11GetBalanceRequest\x12\x0c\n\x04\x62\x61nk\x18\x01 \x01(\t\x12\x0c\n\x04user\x18\x02 \x01(\t\"X\n\x12GetBalanceResponse\x12\'\n\x08\x62\x61lances\x18\x01 \x03(\x0b\x32\x15.interbank.v1.Balance\x12\x19\n\x11unavailable_banks\x18\x02 \x03(\t\"o\n\x07\x42\x61lance\x12\x0f\n\x07\x61\x63\x63ount\x18\x01 \x01(\t\x12\x14\n\x0cposted_minor\x18\x02 \x01(\x03\x12\x12\n\nheld_minor\x18\x03 \x01(\x03\x12\x17\n\x0f\x61vailable_minor\x18\x04 \x01(\x03\x12\x10\n\x08\x63urrency\x18\x05 \x01(\t*d\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x13\n\x0fOUTCOME_PENDING\x10\x01\x12\x15\n\x11OUTCOME_COMMITTED\x10\x02\x12\x14\n\x10OUTCOME_DECLINED\x10\x03*\xc8\x02\n\rDeclineReason\x12\x1e\n\x1a\x44\x45\x43LINE_REASON_UNSPECIFIED\x10\x00\x12%\n!DECLINE_REASON_INSUFFICIENT_FUNDS\x10\x01\x12*\n&DECLINE_REASON_PAYER_ACCOUNT_NOT_FOUND\x10\x02\x12*\n&DECLINE_REASON_PAYEE_ACCOUNT_NOT_FOUND\x10\x03\x12$\n DECLINE_REASON_CURRENCY_MISMATCH\x10\x04\x12#\n\x1f\x44\x45\x43LINE_REASON_BANK_UNAVAILABLE\x10\x05\x12)\n%DECLINE_REASON_BALANCE_LIMIT_EXCEEDED\x10\x06\x12\"\n\x1e\x44\x45\x43LINE_REASON_ABORTED_BY_BANK\x10\x07*z\n\tDirection\x12\x19\n\x15\x44IRECTION_UNSPECIFIED\x10\x00\x12\x16\n\x12\x44IRECTION_OUTGOING\x10\x01\x12\x16\n\x12\x44IRECTION_INCOMING\x10\x02\x12\"\n\x1e\x44IRECTION_BETWEEN_OWN_ACCOUNTS\x10\x03\x32\xf5\x04\n\x0ePaymentService\x12J\n\x05Login\x12\x1a.interbank.v1.LoginRequest\x1a\x1b.interbank.v1.LoginResponse\"\x08\xaa\xbb\x18\x04\n\x02\x01\x02\x12R\n\x06Logout\x12\x1b.interbank.v1.LogoutRequest\x1a\x1c.interbank.v1.LogoutResponse\"\r\xaa\xbb\x18\t\n\x02\x01\x02\x12\x03\x01\x02\x03\x12G\n\x03Pay\x12\x18.interbank.v1.PayRequest\x1a\x19.interbank.v1.PayResponse\"\x0b\xaa\xbb\x18\x07\n\x02\x01\x02\x12\x01\x01\x12W\n\x07PayMany\x12\x1c.interbank.v1.PayManyRequest\x1a\x1d.interbank.v1.PayManyResponse\"\x0b\xaa\xbb\x18\x07\n\x02\x01\x02\x12\x01\x01(\x01\x30\x01\x12]\n\nGetPayment\x12\x1f.interbank.v1.GetPaymentRequest\x1a .interbank.v1.GetPaymentResponse\"\x0c\xaa\xbb\x18\x08\n\x02\x01\x02\x12\x02\x01\x03\x12\x63\n\x0cListPayments\x12!.interbank.v1.ListPaymentsRequest\x1a\".interbank.v1.ListPaymentsResponse\"\x0c\xaa\xbb\x18\x08\n\x02\x01\x02\x12\x02\x01\x03\x12]\n\nGetBalance\x12\x1f.interbank.v1.GetBalanceRequest\x1a .interbank.v1.GetBalanceResponse\"\x0c\xaa\xbb\x18\x08\n\x02\x01\x02\x12\x02\x01\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ainterbank/v1/payment.proto\x12\x0cinterbank.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19interbank/v1/access.proto\"4\n\x0cLoginRequest\x12\x0c\n\x04user\x18\x01 \x01(\t\x12\x16\n\x08password\x18\x02 \x01(\tB\x04\xb0\xbb\x18\x01\"\x84\x01\n\rLoginResponse\x12\x13\n\x05token\x18\x01 \x01(\tB\x04\xb0\xbb\x18\x01\x12.\n\nexpires_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04user\x18\x03 \x01(\t\x12 \n\x04role\x18\x04 \x01(\x0e\x32\x12.interbank.v1.Role\"\x0f\n\rLogoutRequest\"\x10\n\x0eLogoutResponse\"\x8a\x01\n\nPayRequest\x12\x12\n\npayment_id\x18\x01 \x01(\t\x12\x15\n\rpayer_account\x18\x02 \x01(\t\x12\x15\n\rpayee_account\x18\x03 \x01(\t\x12\x14\n\x0c\x61mount_minor\x18\x04 \x01(\x03\x12\x10\n\x08\x63urrency\x18\x05 \x01(\t\x12\x12\n\x04memo\x18\x06 \x01(\tB\x04\xb0\xbb\x18\x01\"\xb8\x01\n\x0bPayResponse\x12\x12\n\npayment_id\x18\x01 \x01(\t\x12&\n\x07outcome\x18\x02 \x01(\x0e\x32\x15.interbank.v1.Outcome\x12+\n\x06reason\x18\x03 \x01(\x0e\x32\x1b.interbank.v1.DeclineReason\x12\x10\n\x08replayed\x18\x04 \x01(\x08\x12.\n\ndecided_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"<\n\x0ePayManyRequest\x12*\n\x08payments\x18\x01 \x03(\x0b\x32\x18.interbank.v1.PayRequest\";\n\x0fPayManyResponse\x12(\n\x07results\x18\x01 \x03(\x0b\x32\x17.interbank.v1.PayResult\"\xb5\x01\n\tPayResult\x12\x12\n\npayment_id\x18\x01 \x01(\t\x12&\n\x07outcome\x18\x02 \x01(\x0e\x32\x15.interbank.v1.Outcome\x12+\n\x06reason\x18\x03 \x01(\x0e\x32\x1b.interbank.v1.DeclineReason\x12\x10\n\x08replayed\x18\x04 \x01(\x08\x12-\n\x07refused\x18\x05 \x01(\x0b\x32\x1c.interbank.v1.RefusedRequest\"y\n\x0eRefusedRequest\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x30\n\nviolations\x18\x03 \x03(\x0b\x32\x1c.interbank.v1.FieldViolation\x12\x16\n\x0eretry_after_ms\x18\x04 \x01(\r\"4\n\x0e\x46ieldViolation\x12\r\n\x05\x66ield\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\"5\n\x11GetPaymentRequest\x12\x12\n\npayment_id\x18\x01 \x01(\t\x12\x0c\n\x04user\x18\x02 \x01(\t\"<\n\x12GetPaymentResponse\x12&\n\x07payment\x18\x01 \x01(\x0b\x32\x15.interbank.v1.Payment\"\xe8\x02\n\x07Payment\x12\x12\n\npayment_id\x18\x01 \x01(\t\x12\x15\n\rpayer_account\x18\x02 \x01(\t\x12\x15\n\rpayee_account\x18\x03 \x01(\t\x12\x14\n\x0c\x61mount_minor\x18\x04 \x01(\x03\x12\x10\n\x08\x63urrency\x18\x05 \x01(\t\x12\x12\n\x04memo\x18\x06 \x01(\tB\x04\xb0\xbb\x18\x01\x12&\n\x07outcome\x18\x07 \x01(\x0e\x32\x15.interbank.v1.Outcome\x12+\n\x06reason\x18\x08 \x01(\x0e\x32\x1b.interbank.v1.DeclineReason\x12*\n\tdirection\x18\t \x01(\x0e\x32\x17.interbank.v1.Direction\x12.\n\ncreated_at\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\ndecided_at\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"J\n\x13ListPaymentsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x0c\n\x04user\x18\x03 \x01(\t\"X\n\x14ListPaymentsResponse\x12\'\n\x08payments\x18\x01 \x03(\x0b\x32\x15.interbank.v1.Payment\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"/\n\x11GetBalanceRequest\x12\x0c\n\x04\x62\x61nk\x18\x01 \x01(\t\x12\x0c\n\x04user\x18\x02 \x01(\t\"X\n\x12GetBalanceResponse\x12\'\n\x08\x62\x61lances\x18\x01 \x03(\x0b\x32\x15.interbank.v1.Balance\x12\x19\n\x11unavailable_banks\x18\x02 \x03(\t\"o\n\x07\x42\x61lance\x12\x0f\n\x07\x61\x63\x63ount\x18\x01 \x01(\t\x12\x14\n\x0cposted_minor\x18\x02 \x01(\x03\x12\x12\n\nheld_minor\x18\x03 \x01(\x03\x12\x17\n\x0f\x61vailable_minor\x18\x04 \x01(\x03\x12\x10\n\x08\x63urrency\x18\x05 \x01(\t*d\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x13\n\x0fOUTCOME_PENDING\x10\x01\x12\x15\n\x11OUTCOME_COMMITTED\x10\x02\x12\x14\n\x10OUTCOME_DECLINED\x10\x03*\xc8\x02\n\rDeclineReason\x12\x1e\n\x1a\x44\x45\x43LINE_REASON_UNSPECIFIED\x10\x00\x12%\n!DECLINE_REASON_INSUFFICIENT_FUNDS\x10\x01\x12*\n&DECLINE_REASON_PAYER_ACCOUNT_NOT_FOUND\x10\x02\x12*\n&DECLINE_REASON_PAYEE_ACCOUNT_NOT_FOUND\x10\x03\x12$\n DECLINE_REASON_CURRENCY_MISMATCH\x10\x04\x12#\n\x1f\x44\x45\x43LINE_REASON_BANK_UNAVAILABLE\x10\x05\x12)\n%DECLINE_REASON_BALANCE_LIMIT_EXCEEDED\x10\x06\x12\"\n\x1e\x44\x45\x43LINE_REASON_ABORTED_BY_BANK\x10\x07*z\n\tDirection\x12\x19\n\x15\x44IRECTION_UNSPECIFIED\x10\x00\x12\x16\n\x12\x44IRECTION_OUTGOING\x10\x01\x12\x16\n\x12\x44IRECTION_INCOMING\x10\x02\x12\"\n\x1e\x44IRECTION_BETWEEN_OWN_ACCOUNTS\x10\x03\x32\xf5\x04\n\x0ePaymentService\x12J\n\x05Login\x12\x1a.interbank.v1.LoginRequest\x1a\x1b.interbank.v1.LoginResponse\"\x08\xaa\xbb\x18\x04\n\x02\x01\x02\x12R\n\x06Logout\x12\x1b.interbank.v1.LogoutRequest\x1a\x1c.interbank.v1.LogoutResponse\"\r\xaa\xbb\x18\t\n\x02\x01\x02\x12\x03\x01\x02\x03\x12G\n\x03Pay\x12\x18.interbank.v1.PayRequest\x1a\x19.interbank.v1.PayResponse\"\x0b\xaa\xbb\x18\x07\n\x02\x01\x02\x12\x01\x01\x12W\n\x07PayMany\x12\x1c.interbank.v1.PayManyRequest\x1a\x1d.interbank.v1.PayManyResponse\"\x0b\xaa\xbb\x18\x07\n\x02\x01\x02\x12\x01\x01(\x01\x30\x01\x12]\n\nGetPayment\x12\x1f.interbank.v1.GetPaymentRequest\x1a .interbank.v1.GetPaymentResponse\"\x0c\xaa\xbb\x18\x08\n\x02\x01\x02\x12\x02\x01\x03\x12\x63\n\x0cListPayments\x12!.interbank.v1.ListPaymentsRequest\x1a\".interbank.v1.ListPaymentsResponse\"\x0c\xaa\xbb\x18\x08\n\x02\x01\x02\x12\x02\x01\x03\x12]\n\nGetBalance\x12\x1f.interbank.v1.GetBalanceRequest\x1a .interbank.v1.GetBalanceResponse\"\x0c\xaa\xbb\x18\x08\n\x02\x01\x02\x12\x02\x01\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -55,12 +55,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PAYMENTSERVICE'].methods_by_name['ListPayments']._serialized_options = b'\252\273\030\010\n\002\001\002\022\002\001\003'
   _globals['_PAYMENTSERVICE'].methods_by_name['GetBalance']._loaded_options = None
   _globals['_PAYMENTSERVICE'].methods_by_name['GetBalance']._serialized_options = b'\252\273\030\010\n\002\001\002\022\002\001\003'
-  _globals['_OUTCOME']._serialized_start=1910
-  _globals['_OUTCOME']._serialized_end=2010
-  _globals['_DECLINEREASON']._serialized_start=2013
-  _globals['_DECLINEREASON']._serialized_end=2341
-  _globals['_DIRECTION']._serialized_start=2343
-  _globals['_DIRECTION']._serialized_end=2465
+  _globals['_OUTCOME']._serialized_start=2038
+  _globals['_OUTCOME']._serialized_end=2138
+  _globals['_DECLINEREASON']._serialized_start=2141
+  _globals['_DECLINEREASON']._serialized_end=2469
+  _globals['_DIRECTION']._serialized_start=2471
+  _globals['_DIRECTION']._serialized_end=2593
   _globals['_LOGINREQUEST']._serialized_start=104
   _globals['_LOGINREQUEST']._serialized_end=156
   _globals['_LOGINRESPONSE']._serialized_start=159
@@ -80,23 +80,25 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PAYRESULT']._serialized_start=780
   _globals['_PAYRESULT']._serialized_end=961
   _globals['_REFUSEDREQUEST']._serialized_start=963
-  _globals['_REFUSEDREQUEST']._serialized_end=1010
-  _globals['_GETPAYMENTREQUEST']._serialized_start=1012
-  _globals['_GETPAYMENTREQUEST']._serialized_end=1065
-  _globals['_GETPAYMENTRESPONSE']._serialized_start=1067
-  _globals['_GETPAYMENTRESPONSE']._serialized_end=1127
-  _globals['_PAYMENT']._serialized_start=1130
-  _globals['_PAYMENT']._serialized_end=1490
-  _globals['_LISTPAYMENTSREQUEST']._serialized_start=1492
-  _globals['_LISTPAYMENTSREQUEST']._serialized_end=1566
-  _globals['_LISTPAYMENTSRESPONSE']._serialized_start=1568
-  _globals['_LISTPAYMENTSRESPONSE']._serialized_end=1656
-  _globals['_GETBALANCEREQUEST']._serialized_start=1658
-  _globals['_GETBALANCEREQUEST']._serialized_end=1705
-  _globals['_GETBALANCERESPONSE']._serialized_start=1707
-  _globals['_GETBALANCERESPONSE']._serialized_end=1795
-  _globals['_BALANCE']._serialized_start=1797
-  _globals['_BALANCE']._serialized_end=1908
-  _globals['_PAYMENTSERVICE']._serialized_start=2468
-  _globals['_PAYMENTSERVICE']._serialized_end=3097
+  _globals['_REFUSEDREQUEST']._serialized_end=1084
+  _globals['_FIELDVIOLATION']._serialized_start=1086
+  _globals['_FIELDVIOLATION']._serialized_end=1138
+  _globals['_GETPAYMENTREQUEST']._serialized_start=1140
+  _globals['_GETPAYMENTREQUEST']._serialized_end=1193
+  _globals['_GETPAYMENTRESPONSE']._serialized_start=1195
+  _globals['_GETPAYMENTRESPONSE']._serialized_end=1255
+  _globals['_PAYMENT']._serialized_start=1258
+  _globals['_PAYMENT']._serialized_end=1618
+  _globals['_LISTPAYMENTSREQUEST']._serialized_start=1620
+  _globals['_LISTPAYMENTSREQUEST']._serialized_end=1694
+  _globals['_LISTPAYMENTSRESPONSE']._serialized_start=1696
+  _globals['_LISTPAYMENTSRESPONSE']._serialized_end=1784
+  _globals['_GETBALANCEREQUEST']._serialized_start=1786
+  _globals['_GETBALANCEREQUEST']._serialized_end=1833
+  _globals['_GETBALANCERESPONSE']._serialized_start=1835
+  _globals['_GETBALANCERESPONSE']._serialized_end=1923
+  _globals['_BALANCE']._serialized_start=1925
+  _globals['_BALANCE']._serialized_end=2036
+  _globals['_PAYMENTSERVICE']._serialized_start=2596
+  _globals['_PAYMENTSERVICE']._serialized_end=3225
 # @@protoc_insertion_point(module_scope)
