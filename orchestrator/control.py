@@ -49,10 +49,10 @@ def ask(path: Path, request: Message, *, within_s: float = 5.0) -> Message:
 def follow(path: Path, request: Message, *, within_s: float | None = None) -> Iterator[Message]:
     """Yield the supervisor's answers until it ends them; ``within_s`` limits the wait for each."""
     connection = _connect(path, within_s)
-    with connection, connection.makefile("rwb") as stream:
+    # Read by a file, written without: what a dying supervisor did not take must not be written again at closing.
+    with connection, connection.makefile("rb") as stream:
         try:
-            stream.write(json.dumps(request).encode() + b"\n")
-            stream.flush()
+            connection.sendall(json.dumps(request).encode() + b"\n")
             while (line := stream.readline()).endswith(b"\n"):
                 answer: Message = json.loads(line)
                 if "error" in answer:

@@ -9,15 +9,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from nodes.runtime.passwords import hash_password
-from orchestrator.accounts import ensure_accounts
 from orchestrator.benchmark.loads import Load
 from orchestrator.benchmark.target import Target, route_to_many
-from orchestrator.certificates import ensure_certificates
 from orchestrator.config import ClusterConfig, load
 from orchestrator.folder import CONFIG_NAME, ClusterFolder
-from orchestrator.plan import Plan
-from orchestrator.planning import make_plan
 from orchestrator.ports import find_free_ports
+from orchestrator.preparing import prepare
 from orchestrator.starting import CannotStart, NotInTime, join_or_start, wait_for
 from orchestrator.stopping import stop_cluster
 
@@ -64,7 +61,7 @@ def _start(load: Load, folder: ClusterFolder) -> Target:
     payees = [f"payee-{number}" for number in range(load.payees)]
     banks = [f"BANK{number:02}" for number in range(1, load.banks + 1)]
     config = _write_files(folder, banks, [*payers, *payees], hash_password(password))
-    join_or_start(folder.control_socket, lambda: _prepare(config, folder), within_s=_UP_WITHIN_S)
+    join_or_start(folder.control_socket, lambda: prepare(config, folder), within_s=_UP_WITHIN_S)
     try:
         wait_for(folder.control_socket, lambda nodes: all(n["is_ready"] for n in nodes), within_s=_UP_WITHIN_S)
     except NotInTime as late:
@@ -83,10 +80,3 @@ def _write_files(folder: ClusterFolder, banks: list[str], users: list[str], pass
     known = {"role": "customer", "password_hash": password_hash, "accounts": accounts}
     (folder.root / "users.json").write_text(json.dumps({"users": [{"name": user, **known} for user in users]}))
     return load(folder.root / CONFIG_NAME)
-
-
-def _prepare(config: ClusterConfig, folder: ClusterFolder) -> Plan:
-    folder.logs.mkdir(mode=0o700)
-    ensure_accounts(config, folder)
-    list(ensure_certificates(config, folder))
-    return make_plan(config, folder)

@@ -7,6 +7,7 @@ import click
 
 from orchestrator.commands import chaos_links
 from orchestrator.commands.chaos_crash import crash, points
+from orchestrator.commands.chaos_run import run
 from orchestrator.commands.options import folder_option, output_option
 from orchestrator.control import ask
 from orchestrator.folder import ClusterFolder
@@ -25,6 +26,7 @@ def chaos() -> None:
       cluster chaos resume SBI
       cluster chaos crash gateway --at gateway.decision.durable-none-told
       cluster chaos cut 'HDFC->gateway' --for 20s     (links: in clusters with `profile: test`)
+      cluster chaos run --for 60s --report report     a campaign in a cluster of its own, and its verdict
     """
 
 
@@ -76,5 +78,5 @@ def resume(*, node: str, output: str, folder: ClusterFolder) -> None:
     tell(output, f"{node} goes on", node=node, done="resumed")
 
 
-for _command in (crash, points, *chaos_links.COMMANDS):
+for _command in (crash, points, run, *chaos_links.COMMANDS):
     chaos.add_command(_command)

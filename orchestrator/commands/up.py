@@ -108,15 +108,10 @@ def _stay(config: ClusterConfig, folder: ClusterFolder) -> None:
 
 
 def _prepare(config: ClusterConfig, folder: ClusterFolder) -> Plan:
-    # Only here: a cluster that is up already is joined without them.
-    from orchestrator.accounts import ensure_accounts
-    from orchestrator.certificates import ensure_certificates, list_certificates
+    # Only here: a cluster that is up already is joined without it.
+    from orchestrator.preparing import prepare
 
-    folder.logs.mkdir(mode=0o700, exist_ok=True)
-    ensure_accounts(config, folder)
-    for change in ensure_certificates(config, folder):
-        click.echo(f"certificates: {change}", err=True)
-    return make_plan(config, folder, {each.name: each.not_after for each in list_certificates(folder)})
+    return prepare(config, folder, lambda change: click.echo(change, err=True))
 
 
 def _wait_until_settled(folder: ClusterFolder, progress: Progress, wait_s: float) -> tuple[Nodes, bool]:

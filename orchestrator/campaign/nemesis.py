@@ -1,0 +1,131 @@
+"""Breaks what the schedule says, when it says so, and keeps what was done, from when to when.
+
+A step that lasts holds its fault over the control connection, so that everything heals
+should this process be killed. A step that cannot be done, because the supervisor is down
+just then, says so and is not counted.
+"""
+
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import psutil
+
+from orchestrator.campaign.couriers import Couriers
+from orchestrator.campaign.schedule import LINK_KINDS, Schedule, Step
+from orchestrator.campaign.scratch import Scratch
+from orchestrator.control import Refused, SupervisorAway, SupervisorSilent, ask, follow
+
+_FILE_MAX_BYTES = 4096
+"""Past this every write of a node's fails: what a full disk does, without being root."""
+_AMOUNTS: dict[str, dict[str, float]] = {"delay": {"delay_s": 0.2, "jitter_s": 0.1}, "drop": {"loss": 0.3}}
+_HEALS_IN_S = 5.0
+
+
+@dataclass(slots=True)
+class Deed:
+    """A step as it was done; ``failure`` says why it was not. Times are the campaign's."""
+
+    step: Step
+    began_s: float
+    ended_s: float
+    failure: str = ""
+
+
+class Nemesis:
+    """Does the steps of a schedule; `deeds` grows as they are begun."""
+
+    def __init__(
+        self, schedule: Schedule, scratch: Scratch, couriers: Couriers, now_s: Callable[[], float]
+    ) -> None:
+        self.deeds: list[Deed] = []
+        self._schedule = schedule
+        self._scratch = scratch
+        self._socket = scratch.folder.control_socket
+        self._couriers = couriers
+        self._now_s = now_s
+        self._is_over = threading.Event()
+        self._running: list[threading.Thread] = []
+
+    def run(self, say: Callable[[str], None]) -> None:
+        """Do all steps in their time; returns when the campaign's time is over, with all faults healed."""
+        for step in self._schedule.steps:
+            if self._is_over.wait(max(0.0, step.at_s - self._now_s())):
+                break
+            self.begin(step)
+            say(f"{self._now_s():5.1f} s  {step}")
+        self._is_over.wait(max(0.0, self._schedule.for_s - self._now_s()))
+        self.heal()
+
+    def begin(self, step: Step) -> Deed:
+        """Begin a step, in a thread of its own."""
+        deed = Deed(step, self._now_s(), self._now_s() + step.lasts_s)
+        self.deeds.append(deed)
+        thread = threading.Thread(target=self._do, args=(deed,), name=str(step))
+        self._running.append(thread)
+        thread.start()
+        return deed
+
+    def heal(self) -> None:
+        """End all that lasts, and wait for it."""
+        self._is_over.set()
+        for thread in self._running:
+            thread.join()
+
+    def _do(self, deed: Deed) -> None:
+        step = deed.step
+        do = self._break_link if step.kind in LINK_KINDS else getattr(self, f"_{step.kind.replace('-', '_')}")
+        try:
+            do(step)
+        except (SupervisorAway, SupervisorSilent, Refused, OSError, psutil.Error) as error:
+            deed.failure = str(error)
+        deed.ended_s = self._now_s()
+
+    def _break_link(self, step: Step) -> None:
+        source, target = step.target.split("->")
+        fault = {"kind": step.kind, "source": source, "target": target, "owner": "a campaign"}
+        request = {"do": "inject", **fault, "left_s": step.lasts_s, **_AMOUNTS.get(step.kind, {})}
+        for _ in follow(self._socket, request, within_s=step.lasts_s + _HEALS_IN_S):
+            if self._is_over.is_set():
+                break
+
+    def _kill(self, step: Step) -> None:
+        ask(self._socket, {"do": "kill", "node": step.target})
+
+    def _kill_all(self, _: Step) -> None:
+        for node in self._nodes():
+            if node["pid"] is not None:
+                ask(self._socket, {"do": "kill", "node": node["name"]})
+
+    def _restart(self, step: Step) -> None:
+        ask(self._socket, {"do": "restart", "node": step.target})
+
+    def _pause(self, step: Step) -> None:
+        ask(self._socket, {"do": "pause", "node": step.target, "hold": True})
+        self._is_over.wait(step.lasts_s)
+        ask(self._socket, {"do": "resume", "node": step.target})
+
+    def _disk_full(self, step: Step) -> None:
+        pid = next(node["pid"] for node in self._nodes() if node["name"] == step.target)
+        if pid is None:
+            raise OSError(f"{step.target} is down just now")
+        process = psutil.Process(pid)
+        process.rlimit(psutil.RLIMIT_FSIZE, (_FILE_MAX_BYTES, psutil.RLIM_INFINITY))
+        self._is_over.wait(step.lasts_s)
+        with suppress(psutil.NoSuchProcess):
+            # If it had nothing to write meanwhile, there is room again.
+            process.rlimit(psutil.RLIMIT_FSIZE, (psutil.RLIM_INFINITY, psutil.RLIM_INFINITY))
+
+    def _kill_client(self, step: Step) -> None:
+        self._couriers.kill_one(int(step.at_s * 100))
+
+    def _kill_supervisor(self, _: Step) -> None:
+        pid = ask(self._socket, {"do": "status"})["supervisor"]["pid"]
+        psutil.Process(pid).kill()
+        self._scratch.up()
+
+    def _nodes(self) -> list[dict[str, Any]]:
+        nodes: list[dict[str, Any]] = ask(self._socket, {"do": "status"})["nodes"]
+        return nodes
