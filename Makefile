@@ -5,7 +5,7 @@ PROTO_PY := .venv-proto/bin/python
 COMPILE = uv pip compile --universal --generate-hashes --python-version 3.11 --no-header --no-annotate \
 	--no-emit-index-url --no-emit-find-links --quiet
 
-.PHONY: help setup check test simulate mutants power-loss handshakes bench-peers coverage proto lock wheel clean
+.PHONY: help setup check test simulate mutants power-loss handshakes bench-peers coverage proto lock wheel clean floods
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -54,6 +54,9 @@ handshakes: setup ## 100,000 TLS handshakes while certificates are replaced; HAN
 
 bench-peers: .venv-bench/.stamp ## the same loads on this and on two PostgreSQL servers; OPTIONS="--for 10 --rounds 3"
 	PYTHONPATH=$(CURDIR):$(CURDIR)/proto .venv-bench/bin/python -m benchmarks $(OPTIONS)
+
+floods: setup ## how much each flood slows a well-behaved client; FOR=seconds of each
+	PYTHONPATH=.:proto $(PY) -m tests.security.campaign --for $(or $(FOR),20)
 
 coverage: setup ## what the tests reach, in htmlcov/
 	$(PY) -m coverage run -m pytest && $(PY) -m coverage combine && $(PY) -m coverage html

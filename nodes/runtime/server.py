@@ -9,6 +9,7 @@ from structlog.typing import FilteringBoundLogger
 
 from nodes.runtime.access import AccessRuleMissing, Authenticate, Gatekeeper, collect_rules
 from nodes.runtime.decoding import STREAM_BYTES_MAX
+from nodes.runtime.descriptors import count_connection_places
 from nodes.runtime.ports import PortUnusable, demand_free_port
 from nodes.runtime.served_certificate import ServedCertificate
 from nodes.runtime.server_calls import ServerCalls
@@ -20,8 +21,14 @@ _OPTIONS: list[tuple[str, Any]] = [
     # Without this a second server would share the port, and each get half of the calls.
     ("grpc.so_reuseport", 0),
     ("grpc.max_metadata_size", 16 * 1024),
-    ("grpc.max_concurrent_streams", 4096),
+    # Of one connection; beyond them its client waits.
+    ("grpc.max_concurrent_streams", 1024),
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
+    ("grpc.server_handshake_timeout_ms", 10_000),
+    # Without a call for so long, a client must connect anew when it has one.
+    ("grpc.max_connection_idle_ms", 5 * 60_000),
+    # Calls under way stay; what is begun later is on a new connection, with a certificate looked at anew.
+    ("grpc.max_connection_age_ms", 30 * 60_000),
 ]
 
 
@@ -67,7 +74,8 @@ class NodeServer:
         rules = collect_rules(self._names)
         gatekeeper = Gatekeeper(self._cluster, rules, self._authenticate)
         await demand_free_port(self._listen)
-        server = grpc.aio.server(interceptors=[ServerCalls(gatekeeper, self._log)], options=_OPTIONS)
+        places = ("grpc.max_allowed_incoming_connections", count_connection_places())
+        server = grpc.aio.server(interceptors=[ServerCalls(gatekeeper, self._log)], options=[*_OPTIONS, places])
         for add_to_server, servicer in self._services:
             add_to_server(servicer, server)
         await self.set_ready(False)

@@ -1,0 +1,102 @@
+"""A26 and A25: one client floods the gateway; another pays on, and the gateway stays as small as it was."""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psutil
+import pytest
+from interbank.v1 import payment_pb2
+
+from nodes.core.names import PeerKind
+from tests.running_nodes import Caller
+from tests.security.floods import FLOODS, Target
+from tests.security.site import CODE, Site
+
+pytestmark = pytest.mark.cluster
+GROWTH_MAX = 120 * 1024 * 1024
+PAYMENTS_AT_LEAST = 5
+
+
+@pytest.fixture(scope="module")
+def target(site):
+    return target_of(site, "gateway")
+
+
+def target_of(site: Site, node: str) -> Target:
+    host, port = site.host_and_port(node)
+    files = site.leaf(PeerKind.CLIENT, "flooder")
+    names = map(str, (files.ca, files.certificate, files.key))
+    return Target(host, port, site.peer(node).tls_name, *names)
+
+
+@contextmanager
+def paying(site: Site) -> Iterator[None]:
+    """Have a well-behaved client pay all the while; each payment must commit, and some must be made."""
+    ends, paid, failures = threading.Event(), [], []
+
+    def pay_on(caller: Caller) -> None:
+        try:
+            while not ends.is_set() or len(paid) < PAYMENTS_AT_LEAST:
+                paid.append(caller.pay("bob@HDFC", 1, timeout=10).outcome)
+        except Exception as error:
+            failures.append(error)
+
+    with site.nodes.client("alice") as caller:
+        thread = threading.Thread(target=pay_on, args=[caller])
+        thread.start()
+        try:
+            yield
+        finally:
+            ends.set()
+            thread.join(60)
+    assert not failures
+    assert set(paid) == {payment_pb2.OUTCOME_COMMITTED}
+
+
+def size_of(site: Site) -> int:
+    size: int = psutil.Process(site.nodes.processes["gateway"].pid).memory_info().rss
+    return size
+
+
+@pytest.mark.parametrize("name", FLOODS)
+def test_a_flood_stops_nobody_else(site, target, name):
+    flood, count, must_be_sent_away = FLOODS[name]
+    before = size_of(site)
+    with paying(site):
+        is_sent_away = flood(target, count)
+        with site.nodes.client("charlie") as late:  # who comes only now gets in as well
+            late.balance("SBI")
+    assert is_sent_away or not must_be_sent_away
+    assert size_of(site) - before < GROWTH_MAX
+    assert site.nodes.processes["gateway"].poll() is None
+
+
+def test_no_payment_came_of_any_flood_and_the_books_add_up(site):
+    for bank in site.books()[0].banks:
+        assert not bank.faults
+        assert bank.in_doubt == 0
+
+
+def test_streams_beyond_ones_share_are_refused_and_others_get_theirs(site):
+    metadata: Any = site.as_user("alice")
+    method = site.channel("gateway", site.shell).stream_stream("/interbank.v1.PaymentService/PayMany")
+    ends = threading.Event()
+
+    def hold() -> Iterator[bytes]:
+        ends.wait(30)
+        return
+        yield b""
+
+    held = [method(hold(), timeout=60, metadata=metadata) for _ in range(140)]
+    shed_by = time.monotonic() + 20
+    while not any(call.code() is CODE.RESOURCE_EXHAUSTED for call in held if call.done()):
+        assert time.monotonic() < shed_by, "no stream was shed"
+    other = site.leaf(PeerKind.CLIENT, "other")
+    own = site.stream("PaymentService/PayMany", [], files=other, metadata=site.as_user("bob", other))
+    assert own.code is CODE.OK
+    ends.set()
+    codes = {call.code() for call in held}
+    assert codes == {CODE.OK, CODE.RESOURCE_EXHAUSTED}
