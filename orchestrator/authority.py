@@ -63,7 +63,7 @@ def make_authority(config: ClusterConfig) -> Authority:
     key = new_key()
     name = authority_name(config)
     builder = (
-        start_certificate(name, name, key.public_key(), AUTHORITY_LIFE)
+        start_certificate((name, name), key.public_key(), choose_beginning(), AUTHORITY_LIFE)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(key_usage(signs_certificates=True), critical=True)
     )
@@ -166,19 +166,25 @@ def _find_file_fault(folder: ClusterFolder) -> str:
 # -- certificates in general ----------------------------------------------------------
 
 
+def choose_beginning(*not_before: int) -> datetime:
+    """Return from when on a certificate is to be valid: by now even for clocks that are late, but no earlier."""
+    begins = int((datetime.now(UTC) - _CLOCKS_DIFFER_BY).timestamp())
+    return datetime.fromtimestamp(max(begins, *not_before, 0), UTC)
+
+
 def start_certificate(
-    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, life: timedelta
+    names: tuple[x509.Name, x509.Name], key: ec.EllipticCurvePublicKey, begins: datetime, life: timedelta
 ) -> x509.CertificateBuilder:
-    """Begin a certificate that is valid from now on."""
-    now = datetime.now(UTC)
+    """Begin a certificate; ``names`` are those of subject and issuer."""
+    subject, issuer = names
     return (
         x509.CertificateBuilder()
         .subject_name(subject)
         .issuer_name(issuer)
         .public_key(key)
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - _CLOCKS_DIFFER_BY)
-        .not_valid_after(now + life)
+        .not_valid_before(begins)
+        .not_valid_after(datetime.now(UTC) + life)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
     )
 

@@ -8,6 +8,7 @@ Everything is judged by what lies in the files, so whatever stopped half-way, or
 put there by hand, is found and mended by the next `ensure_certificates`.
 """
 
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
@@ -21,8 +22,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from nodes.core.names import Identity, PeerKind
+from nodes.runtime.revocations import NOBODY, successor_name
 from orchestrator.authority import (
     Authority,
+    choose_beginning,
     drop_old,
     find_authority_fault,
     find_extension,
@@ -39,10 +42,21 @@ from orchestrator.authority import (
 from orchestrator.config import ClusterConfig
 from orchestrator.files import write_whole
 from orchestrator.folder import ClusterFolder
-from orchestrator.pem import find_key, key_pem, load_certificate, load_keys, new_key, trim_keys, write_pair
+from orchestrator.pem import (
+    find_key,
+    find_uri,
+    key_pem,
+    load_certificate,
+    load_keys,
+    new_key,
+    trim_keys,
+    write_pair,
+)
+from orchestrator.revocation import read_revoked, write_revoked
 
 LEAF_LIFE = timedelta(days=365)
 RENEWED_BEFORE = timedelta(days=7)
+REVOKED = "was revoked"
 
 
 class Leaf(NamedTuple):
@@ -55,6 +69,8 @@ class Leaf(NamedTuple):
     key: Path
     address: str = ""
     """Where its node listens; empty for those that only call."""
+    revoked_before: int = 0
+    """Certificates that begin before this are worth nothing; seconds since 1970, 0 if none was revoked."""
 
     @property
     def is_node(self) -> bool:
@@ -89,7 +105,10 @@ class _Authority(NamedTuple):
 
 
 def list_leafs(config: ClusterConfig, folder: ClusterFolder) -> list[Leaf]:
-    """Return every certificate that the cluster is to have, but for the authority's."""
+    """Return every certificate that the cluster is to have, but for the authority's.
+
+    Raises `nodes.runtime.revocations.RevocationsUnusable`.
+    """
 
     def identity(kind: PeerKind, name: str = "") -> Identity:
         return Identity(config.name, kind, name)
@@ -115,7 +134,9 @@ def list_leafs(config: ClusterConfig, folder: ClusterFolder) -> list[Leaf]:
     ]
     operator = Leaf("operator", identity(PeerKind.OPERATOR), (), folder.operator_certificate, folder.operator_key)
     shell = Leaf("shell", identity(PeerKind.CLIENT, "shell"), (), folder.shell_certificate, folder.shell_key)
-    return [gateway, *banks, operator, shell]
+    revoked = read_revoked(folder)
+    leafs = [gateway, *banks, operator, shell]
+    return [leaf._replace(revoked_before=revoked.get(leaf.identity, 0)) for leaf in leafs]
 
 
 # -- made ---------------------------------------------------------------------------
@@ -137,6 +158,8 @@ def ensure_certificates(config: ClusterConfig, folder: ClusterFolder) -> Iterato
     elif is_changing(folder):
         trust_next(folder)
         promote_next(folder)
+    if not folder.revoked.exists():
+        write_revoked(folder, NOBODY)
     yield from renew_leafs(config, folder)
     if drop_old(folder):
         yield Change(folder.ca_certificate, "one authority has taken over from another")
@@ -149,7 +172,9 @@ def renew_leafs(config: ClusterConfig, folder: ClusterFolder) -> Iterator[Change
     assert authority is not None, "the authority was made or found good before"
     for leaf in list_leafs(config, folder):
         fault = find_fault(leaf, authority.certificate, renewed_before=RENEWED_BEFORE)
-        if fault:
+        if fault == REVOKED:
+            yield Change(leaf.certificate, f"{REVOKED}; left so until `cluster certs rotate {leaf.name}`")
+        elif fault:
             make_leaf(leaf, authority)
             yield Change(leaf.certificate, fault)
         elif trim_keys(leaf.certificate, leaf.key):
@@ -175,24 +200,34 @@ def _close_to_others(folder: ClusterFolder) -> Iterator[Change]:
 def make_leaf(leaf: Leaf, authority: Authority) -> x509.Certificate:
     """Make a certificate with a key of its own, in the place of what lies there."""
     key = new_key()
+    old = load_certificate(leaf.certificate)
+    begins = choose_beginning(leaf.revoked_before, _begins(old) + 1 if old else 0)
+    # Only for what is replaced again within the second that its predecessor was revoked in.
+    time.sleep(max(0.0, begins.timestamp() - time.time()))
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, leaf.name)])
     issuer_key = x509.AuthorityKeyIdentifier.from_issuer_public_key(authority.key.public_key())
     builder = (
-        start_certificate(subject, authority.certificate.subject, key.public_key(), LEAF_LIFE)
+        start_certificate((subject, authority.certificate.subject), key.public_key(), begins, LEAF_LIFE)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(key_usage(signs_certificates=False), critical=True)
         .add_extension(_uses(leaf), critical=False)
         .add_extension(issuer_key, critical=False)
-        .add_extension(_names(leaf), critical=False)
+        .add_extension(_names(leaf, leaf.revoked_before or int(begins.timestamp())), critical=False)
     )
     certificate = builder.sign(authority.key, hashes.SHA256())
     write_pair(leaf.certificate, leaf.key, certificate, key)
     return certificate
 
 
-def _names(leaf: Leaf) -> x509.SubjectAlternativeName:
+def _begins(certificate: x509.Certificate) -> int:
+    return int(certificate.not_valid_before_utc.timestamp())
+
+
+def _names(leaf: Leaf, since: int) -> x509.SubjectAlternativeName:
+    """Return what a certificate is valid for; one of the names says that it is of those since then."""
     names: list[x509.GeneralName] = [x509.UniformResourceIdentifier(leaf.identity.uri)]
-    for host in dict.fromkeys((leaf.identity.tls_name, "localhost", "127.0.0.1", "::1", *leaf.hosts)):
+    own = leaf.identity.tls_name, successor_name(leaf.identity, since)
+    for host in dict.fromkeys((*own, "localhost", "127.0.0.1", "::1", *leaf.hosts)):
         try:
             names.append(x509.IPAddress(ip_address(host)))
         except ValueError:
@@ -234,9 +269,12 @@ def find_fault(leaf: Leaf, authority: x509.Certificate | None, *, renewed_before
     certificate = load_certificate(leaf.certificate)
     if fault or certificate is None:
         return fault
+    if _begins(certificate) < leaf.revoked_before:
+        return REVOKED
     if authority is None or not _is_signed_by(certificate, authority):
         return "was not signed by this cluster's authority"
-    if find_extension(certificate, x509.SubjectAlternativeName) != _names(leaf):
+    names = _names(leaf, leaf.revoked_before or _begins(certificate))
+    if find_extension(certificate, x509.SubjectAlternativeName) != names:
         return "was made for another name or address"
     constraints = find_extension(certificate, x509.BasicConstraints)
     if find_extension(certificate, x509.ExtendedKeyUsage) != _uses(leaf) or constraints is None or constraints.ca:
@@ -261,12 +299,7 @@ def _list(name: str, certificate: x509.Certificate | None, fault: str) -> Listed
         return Listed(name, "", "", None, 0, fault)
     days_left = (certificate.not_valid_after_utc - datetime.now(UTC)).days
     serial = f"{certificate.serial_number:x}"
-    return Listed(name, _identity(certificate), serial, certificate.not_valid_after_utc, days_left, fault)
-
-
-def _identity(certificate: x509.Certificate) -> str:
-    names = find_extension(certificate, x509.SubjectAlternativeName)
-    return " ".join(names.get_values_for_type(x509.UniformResourceIdentifier)) if names else ""
+    return Listed(name, find_uri(certificate), serial, certificate.not_valid_after_utc, days_left, fault)
 
 
 def _is_signed_by(certificate: x509.Certificate, authority: x509.Certificate) -> bool:

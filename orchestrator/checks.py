@@ -99,13 +99,22 @@ def _check_users(config: ClusterConfig) -> Iterator[Finding]:
 
 
 def _check_certificates(config: ClusterConfig, folder: ClusterFolder) -> Iterator[Finding]:
-    from orchestrator.certificates import RENEWED_BEFORE, list_certificates
+    from nodes.runtime.revocations import RevocationsUnusable
+    from orchestrator.certificates import RENEWED_BEFORE, REVOKED, list_certificates
 
     if not folder.certs.exists():
         yield Finding("certificates", "ok", "none yet", "`cluster up` makes them")
         return
-    for row in list_certificates(folder, config):
-        if row.fault:
+    try:
+        listed = list_certificates(folder, config)
+    except RevocationsUnusable as error:
+        yield Finding("revocations", "fail", str(error), "until then no node starts")
+        return
+    for row in listed:
+        if row.fault == REVOKED:
+            advice = f"`cluster certs rotate {row.name}` issues a successor"
+            yield Finding("certificates", "warn", f"{row.name}: {REVOKED}", advice)
+        elif row.fault:
             yield Finding("certificates", "warn", f"{row.name}: {row.fault}", _ANEW)
         elif row.days_left < RENEWED_BEFORE.days:
             yield Finding("certificates", "warn", f"{row.name}: {row.days_left} days left", _ANEW)

@@ -69,6 +69,11 @@ class ClusterFolder:
         return self.certs / "ca" / "next.pem"
 
     @property
+    def revoked(self) -> Path:
+        """Whose certificates are worth nothing any more."""
+        return self.certs / "ca" / "revoked.json"
+
+    @property
     def gateway_certificate(self) -> Path:
         """The gateway's own."""
         return self.certs / "gateway" / "gateway.crt"

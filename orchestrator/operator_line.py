@@ -18,5 +18,5 @@ def call_bank(config: ClusterConfig, folder: ClusterFolder, name: str) -> BankIn
 
 
 def _load(folder: ClusterFolder) -> Tls:
-    files = TlsFiles(folder.ca_certificate, folder.operator_certificate, folder.operator_key)
+    files = TlsFiles(folder.ca_certificate, folder.operator_certificate, folder.operator_key, folder.revoked)
     return load_tls(files, kind=PeerKind.OPERATOR)

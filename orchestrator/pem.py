@@ -49,6 +49,16 @@ def find_key(path: Path, certificate: x509.Certificate) -> Key | None:
     return next((key for key in load_keys(path) if key.public_key() == certificate.public_key()), None)
 
 
+def find_uri(certificate: x509.Certificate) -> str:
+    """Return whom a certificate is for; empty if it does not say so once."""
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except (x509.ExtensionNotFound, ValueError):
+        return ""
+    uris = names.get_values_for_type(x509.UniformResourceIdentifier)
+    return uris[0] if len(uris) == 1 else ""
+
+
 def new_key() -> Key:
     """Make a key on the curve P-256."""
     return ec.generate_private_key(ec.SECP256R1())

@@ -75,6 +75,7 @@ def _launch_gateway(config: ClusterConfig, folder: ClusterFolder) -> Launch:
         ca=folder.ca_certificate,
         certificate=folder.gateway_certificate,
         key=folder.gateway_key,
+        revoked=folder.revoked,
         log=folder.logs / "gateway.log",
         transactions=folder.logs / "transactions.json",
         payment_timeout=f"{config.gateway.payment_timeout_s:g}s",
@@ -96,6 +97,7 @@ def _launch_bank(config: ClusterConfig, folder: ClusterFolder, name: str) -> Lau
         ca=folder.ca_certificate,
         certificate=folder.bank_certificate(name),
         key=folder.bank_key(name),
+        revoked=folder.revoked,
         log=folder.logs / f"{name}.log",
         **_test_flags(config, folder, name),
     )

@@ -28,7 +28,7 @@ class OperatorCertificate:
     def __init__(self, files: TlsFiles) -> None:
         self._tls = load_tls(files, kind=PeerKind.OPERATOR)
         self._watch = FileWatch(lambda fault: print(fault, file=sys.stderr, flush=True))  # noqa: T201 - our log
-        self._watch.add(self._reread, CertificateUnusable, *files)
+        self._watch.add(self._reread, CertificateUnusable, *files.paths)
 
     def find(self) -> Tls:
         """Return it; the same object for as long as it is the same."""
@@ -106,6 +106,7 @@ def _read_certificate(found: operator_pb2.CertificateStatus) -> dict[str, Any]:
         "serial": found.serial,
         "ends_at": found.not_after.ToJsonString(),
         "authorities": list(found.authorities),
+        "revoked": dict(found.revoked),
     }
 
 

@@ -8,6 +8,7 @@ command goes on from there (`orchestrator.authority` has the table).
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple, Protocol
 
+from nodes.core.names import Identity
 from orchestrator.authority import (
     Authority,
     begin_change,
@@ -18,9 +19,11 @@ from orchestrator.authority import (
     promote_next,
     trust_next,
 )
-from orchestrator.certificates import Leaf, find_fault, list_leafs, make_leaf
+from orchestrator.certificates import REVOKED, Leaf, find_fault, list_leafs, make_leaf
 from orchestrator.config import ClusterConfig
 from orchestrator.folder import ClusterFolder
+from orchestrator.pem import load_certificate
+from orchestrator.revocation import record_revocation
 
 
 class CannotRotate(Exception):
@@ -44,14 +47,22 @@ class Witness(Protocol):
     def wait_trusted(self, serials: set[str]) -> None:
         """Return when every node that runs trusts exactly these authorities."""
 
+    def wait_revoked(self, identity: Identity, since: int) -> None:
+        """Return when no node that runs lets in what was issued to ``identity`` before."""
+
 
 def find_leafs(config: ClusterConfig, folder: ClusterFolder, names: Iterable[str]) -> list[Leaf]:
-    """Return the leafs of these names, all if there are none; raises `CannotRotate` for what is none."""
+    """Return the leafs of these names; raises `CannotRotate` for what is none.
+
+    Without names, all but those that were revoked: who is to come back is named.
+    """
     leafs = {leaf.name: leaf for leaf in list_leafs(config, folder)}
     for name in names:
         if name not in leafs:
             raise CannotRotate(f"there is no certificate {name[:40]!r}; there are {', '.join(leafs)}")
-    return [leafs[name] for name in names] or list(leafs.values())
+    return [leafs[name] for name in names] or [
+        leaf for leaf in leafs.values() if find_fault(leaf, None) != REVOKED
+    ]
 
 
 def demand_authority(config: ClusterConfig, folder: ClusterFolder) -> Authority:
@@ -61,6 +72,17 @@ def demand_authority(config: ClusterConfig, folder: ClusterFolder) -> Authority:
     if fault or authority is None:
         raise CannotRotate(f"the authority {folder.ca_certificate} {fault}: `cluster down`, then `cluster up`")
     return authority
+
+
+def revoke_older(folder: ClusterFolder, leafs: Iterable[Leaf], witness: Witness) -> Iterator[Step]:
+    """Revoke what was issued before the certificates that now lie there, which everyone uses by now."""
+    for leaf in leafs:
+        successor = load_certificate(leaf.certificate)
+        assert successor is not None, "it was made just now"
+        since = int(successor.not_valid_before_utc.timestamp())
+        record_revocation(folder, leaf.identity, since)
+        witness.wait_revoked(leaf.identity, since)
+        yield Step(leaf.name, f"{successor.serial_number:x}", f"{leaf.name}: all older certificates are revoked")
 
 
 def rotate_leafs(leafs: Iterable[Leaf], authority: Authority, witness: Witness) -> Iterator[Step]:
@@ -75,6 +97,9 @@ def rotate_leafs(leafs: Iterable[Leaf], authority: Authority, witness: Witness) 
 def rotate_authority(config: ClusterConfig, folder: ClusterFolder, witness: Witness) -> Iterator[Step]:
     """Let another authority take over, or end what had stopped half-way; yield each step as it is done."""
     demand_authority(config, folder)
+    for leaf in list_leafs(config, folder):
+        if find_fault(leaf, None) == REVOKED:
+            raise CannotRotate(f"{leaf.name} {REVOKED}: `cluster certs rotate {leaf.name}`, or take it out, first")
     if len(load_trusted(folder)) == 1:
         begin_change(config, folder)
         trust_next(folder)

@@ -120,9 +120,15 @@ def _make_row(node: Node, in_doubt: int, now: datetime) -> Row:
         restarts=str(node["restarts"]),
         cpu=f"{node['cpu_percent']:.1f}%" if has_process else "-",
         rss=f"{node['rss_bytes'] / 2**20:.0f} MB" if has_process else "-",
-        cert="-" if days is None else "expired" if days < 0 else f"{days}d",
+        cert=_describe_certificate(node, days),
         info=_describe(node, in_doubt),
     )
+
+
+def _describe_certificate(node: Node, days: int | None) -> str:
+    if any("was revoked" in warning for warning in node.get("warnings") or ()):
+        return "revoked"
+    return "-" if days is None else "expired" if days < 0 else f"{days}d"
 
 
 def _health(node: Node) -> str:

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from nodes.core.names import Identity
 from orchestrator.certificates import Leaf
 from orchestrator.control import SupervisorAway, ask
 from orchestrator.folder import ClusterFolder
@@ -28,11 +29,17 @@ class RunningNodes:
 
     def wait_trusted(self, serials: set[str]) -> None:
         """Return when every node that runs trusts exactly these authorities."""
-        for name in [node["name"] for node in self._running()]:
-            self._wait(
-                lambda name=name: self._trusts(name, serials),  # type: ignore[misc]
-                f"{name} does not trust what {self._folder.ca_certificate} holds",
-            )
+        self._wait_for_all(
+            lambda certificate: set(certificate.get("authorities", ())) == serials,
+            f"does not trust what {self._folder.ca_certificate} holds",
+        )
+
+    def wait_revoked(self, identity: Identity, since: int) -> None:
+        """Return when no node that runs lets in what was issued to ``identity`` before."""
+        self._wait_for_all(
+            lambda certificate: certificate.get("revoked", {}).get(identity.uri, 0) >= since,
+            f"does not know what {self._folder.revoked} holds",
+        )
 
     def _uses(self, leaf: Leaf, serial: str) -> bool:
         for node in self._running():
@@ -41,11 +48,14 @@ class RunningNodes:
                 return shown == serial and node["certificate"].get("serial") == serial
         return True
 
-    def _trusts(self, name: str, serials: set[str]) -> bool:
-        for node in self._running():
-            if node["name"] == name:
-                return set(node["certificate"].get("authorities", ())) == serials
-        return True
+    def _wait_for_all(self, is_so: Callable[[Node], bool], otherwise: str) -> None:
+        for name in [node["name"] for node in self._running()]:
+            self._wait(
+                lambda name=name: all(  # type: ignore[misc]
+                    is_so(node["certificate"]) for node in self._running() if node["name"] == name
+                ),
+                f"{name} {otherwise}",
+            )
 
     def _running(self) -> Iterator[Node]:
         try:

@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from nodes.core.names import Identity, PeerKind
+from nodes.runtime.revocations import successor_name
 from nodes.runtime.tls import Tls, TlsFiles, load_tls
 
 CLUSTER = "payments.test"
@@ -56,6 +57,7 @@ class Authority:
         days: tuple[int, int] = (-1, 30),
         file_name: str = "",
         usages: Sequence[x509.ObjectIdentifier] = BOTH_USES,
+        since: int | None = None,
     ) -> TlsFiles:
         """Make a leaf; ``uris`` instead of its own, valid from and to ``days`` from now."""
         key = ec.generate_private_key(ec.SECP256R1())
@@ -65,10 +67,11 @@ class Authority:
             x509.DNSName(identity.tls_name),
             x509.DNSName("localhost"),
             x509.IPAddress(ip_address("127.0.0.1")),
+            *([x509.DNSName(successor_name(identity, since))] if since is not None else []),
         ]
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
         builder = (
-            self._builder(subject, key, days)
+            self._builder(subject, key, days, since)
             .add_extension(x509.SubjectAlternativeName(names), False)
             .add_extension(x509.BasicConstraints(False, None), True)
             .add_extension(x509.ExtendedKeyUsage(usages), False)
@@ -81,9 +84,12 @@ class Authority:
         write_key(files.key, key)
         return files
 
-    def replace_leaf(self, identity: Identity, files: TlsFiles) -> None:
-        """Put another certificate and key in the place of ``files``, so that at each moment a pair lies there."""
-        made = self.leaf(identity, file_name=f"{files.certificate.stem}.next")
+    def replace_leaf(self, identity: Identity, files: TlsFiles, *, since: int | None = None) -> None:
+        """Put another certificate and key in the place of ``files``, so that at each moment a pair lies there.
+
+        ``since`` makes it a successor of what was revoked then.
+        """
+        made = self.leaf(identity, file_name=f"{files.certificate.stem}.next", since=since)
         old_key, new_key = files.key.read_bytes(), made.key.read_bytes()
         put_in_place(files.key, old_key + new_key)
         made.certificate.replace(files.certificate)
@@ -91,16 +97,21 @@ class Authority:
         made.key.unlink()
 
     def _builder(
-        self, subject: x509.Name, key: ec.EllipticCurvePrivateKey, days: tuple[int, int] = (-1, 30)
+        self,
+        subject: x509.Name,
+        key: ec.EllipticCurvePrivateKey,
+        days: tuple[int, int] = (-1, 30),
+        since: int | None = None,
     ) -> x509.CertificateBuilder:
         now = datetime.now(UTC)
+        begins = now + days[0] * _DAY if since is None else datetime.fromtimestamp(since, UTC)
         return (
             x509.CertificateBuilder()
             .subject_name(subject)
             .issuer_name(self._name)
             .public_key(key.public_key())
             .serial_number(x509.random_serial_number())
-            .not_valid_before(now + days[0] * _DAY)
+            .not_valid_before(begins)
             .not_valid_after(now + days[1] * _DAY)
         )
 

@@ -58,6 +58,8 @@ class RunningNodes:
         self.authority = Authority(folder / "certs")
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.addresses = dict(zip(["gateway", *BANKS], map("localhost:{}".format, free_ports(4)), strict=True))
+        self.revoked = folder / "certs" / "revoked.json"
+        self.revoked.write_text('{"revoked": []}')
         self._token_key = make_token_key(folder / "certs" / "token.key")
         users = [
             {"name": name, "role": role, "password_hash": hash_password(f"{name}123"), "accounts": {}}
@@ -102,6 +104,7 @@ class RunningNodes:
             "ca": leaf.ca,
             "certificate": leaf.certificate,
             "key": leaf.key,
+            "revoked": self.revoked,
             "log": self.folder / f"{name}.log",
             "instance": uuid4().hex,
         }

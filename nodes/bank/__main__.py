@@ -79,7 +79,7 @@ async def _serve(flags: argparse.Namespace, told: asyncio.Event) -> None:
     service = BankService(flags.name, loop, store)
     server = NodeServer(flags.listen, tls, log)
     live = LiveTls(tls, log)
-    live.on_change(server.certificate.replace)
+    live.on_change(server.renew)
     watch = FileWatch(lambda fault: log.warning("file_unusable", fault=fault))
     live.watch(watch)
     gateway = Identity(tls.identity.cluster, PeerKind.GATEWAY)

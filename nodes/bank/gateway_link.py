@@ -102,6 +102,8 @@ class GatewayLink:
 
     def _report(self, error: grpc.aio.AioRpcError) -> None:
         failure = f"the gateway does not answer ({error.code().name})"
+        if error.code() is grpc.StatusCode.PERMISSION_DENIED:
+            failure = f"the gateway refuses this bank: {error.details()}"
         if failure != self.failure:
             self._log.warning("gateway_away", code=error.code().name, details=error.details())
         self.failure = failure

@@ -31,11 +31,14 @@ from nodes.runtime.flags import add_node_flags, parse_duration, run_node, run_or
 from nodes.runtime.lifeline import end_with_parent
 from nodes.runtime.live_tls import LiveTls
 from nodes.runtime.node_service import NodeService
+from nodes.runtime.revocations import demanded_name
 from nodes.runtime.server import NodeServer
 from nodes.runtime.tls import Tls, dial, load_tls
 
 _GRACE_S = 2.5
 _SETTLE_WITHIN_S = 2.0
+_REVOKED_WITHIN_S = 0.4
+"""How long a bank whose certificate was revoked has to show its successor, before its line is cut."""
 
 
 def main() -> int:
@@ -84,7 +87,7 @@ async def _serve(flags: argparse.Namespace, told: asyncio.Event) -> None:
     banks = Banks(loop, live, log)
     logins = Logins(users, issuer, store)
     server = NodeServer(flags.listen, tls, log, authenticate=logins.authenticate)
-    live.on_change(server.certificate.replace)
+    live.on_change(server.renew)
     live.on_change(banks.renew)
     payments = PaymentService(logins, loop, store)
     server.add("interbank.v1.PaymentService", payment_pb2_grpc.add_PaymentServiceServicer_to_server, payments)
@@ -136,6 +139,7 @@ class Banks:
     def __init__(self, loop: GatewayLoop, live: LiveTls, log: FilteringBoundLogger) -> None:
         self._loop = loop
         self._live = live
+        self._used = live.current
         self._log = log
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -149,10 +153,15 @@ class Banks:
             self._tasks.append(asyncio.create_task(run_or_die(link.run()), context=Context()))
         link.dial(address)
 
-    def renew(self, _: Tls) -> None:
-        """Go over to lines that are made with the certificate of now."""
+    def renew(self, tls: Tls) -> None:
+        """Go over to lines that are made with the certificate of now; those to a revoked one are not kept."""
+        before, self._used = self._used, tls
         for link in self._loop.links.values():
-            link.renew()
+            bank = Identity(tls.identity.cluster, PeerKind.BANK, link.name)
+            if demanded_name(bank, tls.revoked) != demanded_name(bank, before.revoked):
+                link.renew(within_s=_REVOKED_WITHIN_S)
+            else:
+                link.renew()
 
     async def settle(self) -> None:
         """Return once each bank that is known from before has been reached, or cannot be now."""

@@ -93,9 +93,18 @@ class BankLink:
         self.address = address
         self._dial_now.set()
 
-    def renew(self) -> None:
-        """Go over to a new channel, made with the certificate of now; nothing is held up by that."""
+    def renew(self, within_s: float | None = None) -> None:
+        """Go over to a new channel, made with the certificate of now; nothing is held up by that.
+
+        If that does not come about ``within_s``, the old one is cut.
+        """
         self._renew_now.set()
+        if within_s is not None and self._stream is not None:
+            asyncio.get_running_loop().call_later(within_s, self._cut, self._stream)
+
+    def _cut(self, stream: "_Stream") -> None:
+        if self._stream is stream:
+            stream.break_off("its certificate was revoked, and it does not show another")
 
     def send(self, batch: Batch) -> None:
         """Hand over what a turn has for this bank; dropped when the stream is gone, since it will ask."""
@@ -217,6 +226,7 @@ class _Stream:
         self._lines = CallLog(log, CALLED, {"rpc": _TRANSACT})
         self._sent_number = self._done_number = 0
         self._is_ending = False
+        self._broken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._has_room = asyncio.Event()
         self._has_room.set()
 
@@ -232,12 +242,17 @@ class _Stream:
         """Send what is `outgoing` and hand on what comes, until the stream breaks, or is at its end."""
         self._lines.opened()
         try:
-            await _first_to_end(self._read(), self._write(), self._watch())
+            await _first_to_end(self._read(), self._write(), self._watch(), self._wait_for_break())
         finally:
             self._lines.ended()
             self._call.cancel()
             # Unary calls that were begun on it may end; on a stream that broke nothing will.
             await self._channel.close(_CALL_TIMEOUT_S if self._is_ending else None)
+
+    def break_off(self, reason: str) -> None:
+        """End the stream where it is."""
+        if not self._broken.done():
+            self._broken.set_exception(ConnectionError(reason))
 
     def end(self) -> None:
         """Send no more than has gathered; what the bank still answers is handed on."""
@@ -274,6 +289,9 @@ class _Stream:
             self._note_room()
         await self._call.done_writing()
         await asyncio.sleep(_LAST_ANSWERS_WITHIN_S)
+
+    async def _wait_for_break(self) -> None:
+        await self._broken
 
     def _note_room(self) -> None:
         if self._sent_number - self._done_number < _MESSAGES_UNDER_WAY:

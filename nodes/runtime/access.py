@@ -16,8 +16,9 @@ from interbank.v1 import access_pb2
 
 from nodes.core.names import Identity, PeerKind
 from nodes.runtime.refusal import RequestRefused
+from nodes.runtime.revocations import NOBODY
 from nodes.runtime.rpc import Context
-from nodes.runtime.tls import IdentityRefused, peer_identity, peer_thumbprint
+from nodes.runtime.tls import IdentityRefused, is_revoked, peer_identity, peer_thumbprint
 
 
 class AccessRuleMissing(Exception):
@@ -95,25 +96,35 @@ class Gatekeeper:
         self._cluster = cluster
         self._rules = rules
         self._authenticate = authenticate
+        self.revoked = NOBODY
+        """Whose certificates are worth nothing; replaced when the file of revocations changes."""
         if authenticate is None and any(rule.roles for rule in rules.values()):
             raise AccessRuleMissing("some RPC asks for a login, and this server can check none")
 
     def admit(self, method: str, context: Context) -> Caller:
         """Return who calls, if they may; raises `RequestRefused`."""
-        auth_context = context.auth_context()
-        try:
-            identity = peer_identity(auth_context, self._cluster)
-        except IdentityRefused as error:
-            raise RequestRefused(grpc.StatusCode.PERMISSION_DENIED, str(error)) from error
+        identity = self.identify(context)
         rule = self._rules.get(method, _NOBODY)
         if identity.kind not in rule.peers:
             raise RequestRefused(
                 grpc.StatusCode.PERMISSION_DENIED,
                 f"{_short(method)} is not for the certificate of {identity.path}",
             )
-        thumbprint = peer_thumbprint(auth_context)
+        thumbprint = peer_thumbprint(context.auth_context())
         login = self._check_login(method, rule, context, thumbprint) if rule.roles else None
         return Caller(identity, thumbprint, login)
+
+    def identify(self, context: Context) -> Identity:
+        """Return whose certificate it is, if it is one that counts; raises `RequestRefused`."""
+        auth_context = context.auth_context()
+        try:
+            identity = peer_identity(auth_context, self._cluster)
+        except IdentityRefused as error:
+            raise RequestRefused(grpc.StatusCode.PERMISSION_DENIED, str(error)) from error
+        if self.revoked and is_revoked(auth_context, identity, self.revoked):
+            said = f"the certificate of {identity.path} was revoked: ask the operator for another"
+            raise RequestRefused(grpc.StatusCode.PERMISSION_DENIED, said)
+        return identity
 
     def admit_again(self, method: str, context: Context, caller: Caller) -> None:
         """Demand of one whose stream goes on that the login still holds; raises `RequestRefused`."""

@@ -68,6 +68,7 @@ def add_node_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--key", type=Path, required=True, help="its private key (PEM), readable by its owner alone"
     )
+    parser.add_argument("--revoked", type=Path, help="JSON file of whose certificates are worth nothing any more")
     parser.add_argument("--log", type=Path, required=True, help="file for JSON lines")
     parser.add_argument("--instance", default="", help="what the starter calls this process; shown in its status")
     parser.add_argument(
@@ -80,7 +81,7 @@ def add_node_flags(parser: argparse.ArgumentParser) -> None:
 
 def tls_files(flags: argparse.Namespace) -> TlsFiles:
     """Return where the flags say that the certificate is."""
-    return TlsFiles(flags.ca, flags.certificate, flags.key)
+    return TlsFiles(flags.ca, flags.certificate, flags.key, flags.revoked)
 
 
 def run_node(serve: Callable[[asyncio.Event], Awaitable[None]], *unusable: type[Exception]) -> int:

@@ -25,10 +25,10 @@ class LiveTls:
 
     def watch(self, watch: FileWatch) -> None:
         """Have the files looked at."""
-        watch.add(self._reread, CertificateUnusable, *self.current.files)
+        watch.add(self._reread, CertificateUnusable, *self.current.files.paths)
 
     def on_change(self, listener: Callable[[Tls], None]) -> None:
-        """Call ``listener`` with each new certificate, and with new authorities."""
+        """Call ``listener`` with each new certificate, and when others are trusted than before."""
         self._listeners.append(listener)
 
     def _reread(self) -> None:
@@ -37,6 +37,12 @@ class LiveTls:
             return
         reach("node.certificate.untaken")
         self.current = tls
-        self._log.info("certificate_taken", serial=tls.serial, until=tls.not_after, authorities=tls.authorities)
+        self._log.info(
+            "certificate_taken",
+            serial=tls.serial,
+            until=tls.not_after,
+            authorities=tls.authorities,
+            revoked=[identity.path for identity in tls.revoked],
+        )
         for listener in self._listeners:
             listener(tls)

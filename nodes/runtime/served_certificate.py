@@ -40,6 +40,11 @@ class ServedCertificate:
             require_client_authentication=True,
         )
 
+    def is_other(self, tls: Tls) -> bool:
+        """Tell whether ``tls`` would change what is shown, or which authorities are trusted."""
+        newest = self._newest
+        return (tls.certificate_pem, tls.ca_pem) != (newest.certificate_pem, newest.ca_pem)
+
     def replace(self, tls: Tls) -> None:
         """Show ``tls`` in the next handshake, and trust its authorities."""
         self._newest = tls

@@ -54,7 +54,7 @@ class NodeServer:
         self.port = 0
         self.certificate = ServedCertificate(tls, log)
         self._listen = listen
-        self._cluster = tls.identity.cluster
+        self._tls = tls
         self._log = log
         self._authenticate = authenticate
         self._services: list[tuple[Callable[[Any, grpc.aio.Server], None], Any]] = []
@@ -72,10 +72,12 @@ class NodeServer:
         """Listen; raises `PortUnusable`, or `nodes.runtime.access.AccessRuleMissing` before it does."""
         self._demand_names()
         rules = collect_rules(self._names)
-        gatekeeper = Gatekeeper(self._cluster, rules, self._authenticate)
+        gatekeeper = Gatekeeper(self._tls.identity.cluster, rules, self._authenticate)
+        gatekeeper.revoked = self._tls.revoked
         await demand_free_port(self._listen)
         places = ("grpc.max_allowed_incoming_connections", count_connection_places())
-        server = grpc.aio.server(interceptors=[ServerCalls(gatekeeper, self._log)], options=[*_OPTIONS, places])
+        calls = ServerCalls(gatekeeper, self._log)
+        server = grpc.aio.server(interceptors=[calls], options=[*_OPTIONS, places])
         for add_to_server, servicer in self._services:
             add_to_server(servicer, server)
         await self.set_ready(False)
@@ -85,8 +87,16 @@ class NodeServer:
             # Somebody was quicker: a moment ago it was free.
             raise PortUnusable(f"cannot listen on {self._listen}: another process listens there") from error
         await server.start()
-        self._server = server
+        self._server, self._gatekeeper, self._calls = server, gatekeeper, calls
         self._log.info("listening", address=self._listen, port=self.port, serial=self.certificate.serial)
+
+    def renew(self, tls: Tls) -> None:
+        """Show ``tls`` from the next handshake on, and trust whom it trusts; who is revoked is cut off now."""
+        if self.certificate.is_other(tls):
+            self.certificate.replace(tls)
+        if self._server is not None:
+            self._gatekeeper.revoked = tls.revoked
+            self._calls.end_refused()
 
     def _demand_names(self) -> None:
         """Refuse what registers another service than the one whose rules were named for it."""

@@ -27,6 +27,7 @@ from nodes.runtime.decoding import (
     guard,
 )
 from nodes.runtime.event_log import shorten
+from nodes.runtime.live_streams import LiveStreams
 from nodes.runtime.refusal import RequestRefused
 from nodes.runtime.rpc import REQUEST_ID_KEY, Context
 
@@ -55,6 +56,11 @@ class ServerCalls(grpc.aio.ServerInterceptor):
         self._unary_calls = Capacity("calls", UNARY_CALLS_MAX)
         self._looks = Capacity("looks", UNARY_CALLS_MAX)
         self._streams = Capacity("streams", STREAMS_MAX)
+        self._live = LiveStreams()
+
+    def end_refused(self) -> None:
+        """End the streams of those whose certificate counts no more."""
+        self._live.end_refused(self._gatekeeper.identify)
 
     async def intercept_service(self, continuation: Any, handler_call_details: Any) -> Any:
         """Return the method's handler, wrapped; None for an unknown method, which gRPC answers itself.
@@ -104,7 +110,7 @@ class ServerCalls(grpc.aio.ServerInterceptor):
             lines = self._log_call(method, context)
             try:
                 lines.opened()
-                with self._admit(method, context, self._streams) as caller:
+                with self._admit(method, context, self._streams) as caller, self._live.hold(context):
                     requests = lines.watch(self._read(asked, method, context, caller))
                     async with aclosing(behaviour(requests, context)) as responses:
                         async for response in responses:
@@ -125,7 +131,7 @@ class ServerCalls(grpc.aio.ServerInterceptor):
             lines = self._log_call(method, context)
             try:
                 lines.opened()
-                with self._admit(method, context, self._streams):
+                with self._admit(method, context, self._streams), self._live.hold(context):
                     response = await behaviour(demand_message(asked), context)
                 lines.closed()
             except Exception as error:

@@ -31,6 +31,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from nodes.core.names import Identity, PeerKind, parse_identity
 from nodes.runtime.file_watch import stamp_files
+from nodes.runtime.revocations import NOBODY, RevocationsUnusable, Revoked, demanded_name, load_revocations
 
 MESSAGE_BYTES_MAX = 16 * 1024 * 1024
 """Batches of payments fit, floods do not."""
@@ -70,6 +71,13 @@ class TlsFiles(NamedTuple):
     ca: Path
     certificate: Path
     key: Path
+    revoked: Path | None = None
+    """The file of revocations (`nodes.runtime.revocations`); None: nobody is."""
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """Every file that there is to be."""
+        return tuple(path for path in self if path is not None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +94,14 @@ class Tls:
     ca_pem: bytes
     certificate_pem: bytes
     key_pem: bytes = field(repr=False)
+    revoked: Revoked
+    """Whose certificates are not to be trusted, though the authorities signed them."""
+
+    @property
+    def is_revoked(self) -> bool:
+        """Whether this very certificate is worth nothing to others any more."""
+        since = self.revoked.get(self.identity)
+        return since is not None and _valid_from(self.certificate_pem) < since
 
     def server_configuration(self) -> grpc.ServerCertificateConfiguration:
         """Serve with this certificate, to callers that have one of the same authority."""
@@ -103,12 +119,12 @@ def load_tls(files: TlsFiles, *, kind: PeerKind, name: str | None = None) -> Tls
     It must be for an identity of ``kind`` (and ``name``, if given), and valid now.
     """
     for _ in range(_READINGS_MAX - 1):
-        stamps = stamp_files(*files)
+        stamps = stamp_files(*files.paths)
         try:
             return _load_tls(files, kind, name)
         except CertificateUnusable:
             # Replaced between the reading of one file and of another: not what lies there now.
-            if stamps == stamp_files(*files):
+            if stamps == stamp_files(*files.paths):
                 raise
     return _load_tls(files, kind, name)
 
@@ -144,7 +160,15 @@ def _load_tls(files: TlsFiles, kind: PeerKind, name: str | None) -> Tls:
         ca_pem=b"".join(authority.public_bytes(serialization.Encoding.PEM) for authority in authorities),
         certificate_pem=pem,
         key_pem=fitting,
+        revoked=_load_revoked(files.revoked),
     )
+
+
+def _load_revoked(path: Path | None) -> Revoked:
+    try:
+        return load_revocations(path) if path is not None else NOBODY
+    except RevocationsUnusable as error:
+        raise CertificateUnusable(str(error)) from error
 
 
 def dial(
@@ -152,13 +176,13 @@ def dial(
 ) -> grpc.aio.Channel:
     """Open a line of its own to ``peer`` at ``address``; another's certificate fails the handshake."""
     return grpc.aio.secure_channel(
-        address, tls.channel_credentials(), options=_options(peer), interceptors=interceptors
+        address, tls.channel_credentials(), options=_options(peer, tls), interceptors=interceptors
     )
 
 
 def dial_blocking(address: str, tls: Tls, peer: Identity, *, interceptors: Sequence[Any] = ()) -> grpc.Channel:
     """Do the same for callers without an event loop."""
-    channel = grpc.secure_channel(address, tls.channel_credentials(), options=_options(peer))
+    channel = grpc.secure_channel(address, tls.channel_credentials(), options=_options(peer, tls))
     return grpc.intercept_channel(channel, *interceptors) if interceptors else channel
 
 
@@ -185,8 +209,14 @@ def peer_thumbprint(auth_context: Mapping[str, Iterable[bytes]]) -> str:
     return next(map(_thumbprint_of_pem, auth_context.get("x509_pem_cert", ())), "")
 
 
-def _options(peer: Identity) -> list[tuple[str, Any]]:
-    return [*_CHANNEL_OPTIONS, ("grpc.ssl_target_name_override", peer.tls_name)]
+def is_revoked(auth_context: Mapping[str, Iterable[bytes]], identity: Identity, revoked: Revoked) -> bool:
+    """Tell whether the certificate that a peer of ``identity`` calls with was revoked."""
+    since = revoked.get(identity)
+    return since is not None and any(_valid_from(pem) < since for pem in auth_context.get("x509_pem_cert", ()))
+
+
+def _options(peer: Identity, tls: Tls) -> list[tuple[str, Any]]:
+    return [*_CHANNEL_OPTIONS, ("grpc.ssl_target_name_override", demanded_name(peer, tls.revoked))]
 
 
 def _read(path: Path, consequence: str) -> bytes:
@@ -292,6 +322,11 @@ def _thumbprint(certificate: x509.Certificate) -> str:
 @lru_cache(maxsize=4096)
 def _thumbprint_of_pem(pem: bytes) -> str:
     return _encode(ssl.PEM_cert_to_DER_cert(pem.decode("ascii")))
+
+
+@lru_cache(maxsize=4096)
+def _valid_from(pem: bytes) -> float:
+    return x509.load_pem_x509_certificate(pem).not_valid_before_utc.timestamp()
 
 
 def _encode(der: bytes) -> str:

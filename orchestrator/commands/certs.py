@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from orchestrator.rotation import Step
 
 _OTHERS_END_WITHIN_S = 10.0
+_WAIT = click.option(
+    "--wait", "wait_s", type=DURATION, default="15s", show_default=True, help="How long for each step."
+)
 
 
 @click.group()
@@ -70,11 +73,20 @@ def list_(*, output: str, folder: ClusterFolder) -> None:
 @certs.command()
 @click.argument("names", metavar="[NODE]...", nargs=-1)
 @click.option("--ca", "is_authority", is_flag=True, help="Let another authority take over, then all certificates.")
-@click.option("--wait", "wait_s", type=DURATION, default="15s", show_default=True, help="How long for each step.")
+@click.option(
+    "--revoke", "is_revoked", is_flag=True, help="Then revoke what was issued before, once it is unused."
+)
+@_WAIT
 @output_option
 @folder_option
 def rotate(
-    *, names: tuple[str, ...], is_authority: bool, wait_s: float, output: str, folder: ClusterFolder
+    *,
+    names: tuple[str, ...],
+    is_authority: bool,
+    is_revoked: bool,
+    wait_s: float,
+    output: str,
+    folder: ClusterFolder,
 ) -> None:
     """Replace certificates with their keys, of each NODE or of all, while payments go on.
 
@@ -87,14 +99,15 @@ def rotate(
       cluster certs rotate HDFC
       cluster certs rotate
       cluster certs rotate --ca
+      cluster certs rotate gateway --revoke     its key may have been stolen
     """
     from orchestrator.config import load
     from orchestrator.lock import FolderLock
-    from orchestrator.rotation import demand_authority, find_leafs, rotate_authority, rotate_leafs
+    from orchestrator.rotation import demand_authority, find_leafs, revoke_older, rotate_authority, rotate_leafs
     from orchestrator.witness import RunningNodes
 
-    if names and is_authority:
-        raise click.UsageError("--ca replaces all certificates; name no node with it")
+    if is_authority and (names or is_revoked):
+        raise click.UsageError("--ca replaces all certificates, and ends all older ones: give it alone")
     config = load(folder.config)
     with FolderLock(folder.state / "up.lock") as lock:
         lock.take(within_s=_OTHERS_END_WITHIN_S)
@@ -104,6 +117,41 @@ def rotate(
         else:
             leafs = find_leafs(config, folder, names)
             _tell(rotate_leafs(leafs, demand_authority(config, folder), witness), output)
+            if is_revoked:
+                _tell(revoke_older(folder, leafs, witness), output)
+
+
+@certs.command()
+@click.argument("name")
+@_WAIT
+@output_option
+@folder_option
+def revoke(*, name: str, wait_s: float, output: str, folder: ClusterFolder) -> None:
+    """Cut NAME, a bank or a client, off: all that was ever issued to it is worth nothing from now on.
+
+    Its connections end within a second. It stays out through restarts, until
+    `cluster certs rotate NAME` issues a successor. Of the gateway and the operator, without
+    whom nothing works, `cluster certs rotate NAME --revoke` revokes what is older.
+
+    \b
+    Examples:
+      cluster certs revoke HDFC
+      cluster certs revoke shell
+      cluster certs revoke client/till     one that was issued by hand
+    """
+    from orchestrator.config import load
+    from orchestrator.lock import FolderLock
+    from orchestrator.revocation import find_identity
+    from orchestrator.revocation import revoke as put_on_record
+    from orchestrator.witness import RunningNodes
+
+    identity = find_identity(load(folder.config), name)
+    with FolderLock(folder.state / "up.lock") as lock:
+        lock.take(within_s=_OTHERS_END_WITHIN_S)
+        since = put_on_record(folder, identity)
+        RunningNodes(folder, within_s=wait_s).wait_revoked(identity, since)
+    said = f"{identity.path} is cut off; `cluster certs rotate` with its name issues a successor"
+    tell(output, said, identity=identity.uri, before=since)
 
 
 def _tell(steps: "Iterator[Step]", output: str) -> None:

@@ -12,7 +12,7 @@ from orchestrator.links import CLIENT, GATEWAY
 
 def connect(config: ClusterConfig, folder: ClusterFolder) -> Client:
     """Return a client; it calls nobody before it is used. Raises `nodes.runtime.tls.CertificateUnusable`."""
-    files = TlsFiles(folder.ca_certificate, folder.shell_certificate, folder.shell_key)
+    files = TlsFiles(folder.ca_certificate, folder.shell_certificate, folder.shell_key, folder.revoked)
     log = open_event_log(folder.logs / "shell.log", "shell")
     tls = load_tls(files, kind=PeerKind.CLIENT, name="shell")
     gateway = Identity(tls.identity.cluster, PeerKind.GATEWAY)

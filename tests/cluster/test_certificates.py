@@ -9,6 +9,7 @@ from orchestrator.config import load
 from orchestrator.folder import ClusterFolder
 from orchestrator.shell.connection import connect
 from tests.cluster.load import Load
+from tests.running_nodes import wait_until
 
 pytestmark = pytest.mark.cluster
 
@@ -54,7 +55,7 @@ def test_one_node_is_named_and_a_wrong_name_is_told(cluster):
     assert [name for name, row in listed(cluster).items() if row != before[name]] == ["HDFC"]
     wrong = cluster.run("certs", "rotate", "HDFX", expect=1)
     assert wrong.stderr.startswith("error: there is no certificate 'HDFX'; there are gateway, HDFC")
-    assert "name no node with it" in cluster.run("certs", "rotate", "HDFC", "--ca", expect=2).stderr
+    assert "give it alone" in cluster.run("certs", "rotate", "HDFC", "--ca", expect=2).stderr
 
 
 def test_a_node_that_hangs_holds_a_change_of_authority_up_and_nothing_breaks(cluster):
@@ -82,3 +83,29 @@ def test_a_client_from_before_meets_a_gateway_from_after_with_the_certificate_th
             client.pay(request)
         client.log_in("alice", "alice123")
         assert client.pay(request).outcome == "committed"
+
+
+def test_a_bank_is_revoked_stays_out_and_comes_back_by_a_successor(cluster):
+    cluster.run("certs", "revoke", "HDFC")
+    assert listed(cluster)["HDFC"]["fault"] == "was revoked"
+    told = "the gateway refuses this bank: the certificate of bank/HDFC was revoked"
+    wait_until(lambda: told in cluster.nodes()["HDFC"]["reason"], "HDFC knows why")
+    assert "revoked" in cluster.run("status", expect=2).stdout
+    cluster.run("down")
+    cluster.run("up", "--wait", "1s", expect=None)
+    wait_until(lambda: all(cluster.nodes()[name]["is_ready"] for name in ("gateway", "ICICI", "SBI")), "others")
+    assert "HDFC is away" in cluster.shell("alice", "pay bob@HDFC 1 from ICICI", expect=None)
+    assert "Paid" in cluster.shell("alice", "pay charlie@SBI 1 from ICICI")
+    cluster.run("certs", "rotate")
+    assert listed(cluster)["HDFC"]["fault"] == "was revoked"
+    cluster.run("certs", "rotate", "HDFC")
+    wait_until(lambda: cluster.nodes()["HDFC"]["is_ready"], "HDFC is back")
+    assert is_sound(listed(cluster))
+
+
+def test_what_a_thief_of_the_gateways_key_could_use_ends_under_load(cluster):
+    with Load(cluster.folder) as customers:
+        cluster.run("certs", "rotate", "gateway", "--revoke")
+        customers.pay_more(40)
+    assert not customers.failures
+    assert is_sound(listed(cluster))

@@ -20,7 +20,7 @@ async def serve(files: TlsFiles) -> None:
     watch = FileWatch(lambda fault: log.warning("file_unusable", fault=fault))
     live.watch(watch)
     server = NodeServer("localhost:0", live.current, log)
-    live.on_change(server.certificate.replace)
+    live.on_change(server.renew)
     await server.start()
     print(server.port, flush=True)
     while True:

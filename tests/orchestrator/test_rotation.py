@@ -8,7 +8,15 @@ from orchestrator.authority import is_changing, load_authority, load_trusted
 from orchestrator.certificates import ensure_certificates, find_fault, list_certificates, list_leafs
 from orchestrator.config import load
 from orchestrator.folder import ClusterFolder
-from orchestrator.rotation import CannotRotate, demand_authority, find_leafs, rotate_authority, rotate_leafs
+from orchestrator.revocation import find_identity, revoke
+from orchestrator.rotation import (
+    CannotRotate,
+    demand_authority,
+    find_leafs,
+    revoke_older,
+    rotate_authority,
+    rotate_leafs,
+)
 
 CONFIG = "name: payments.test\nbanks:\n  HDFC: {address: localhost:1001}\n  SBI: {address: localhost:1002}\n"
 
@@ -30,6 +38,9 @@ class Nodes:
 
     def wait_trusted(self, serials):
         self._wait(len(serials))
+
+    def wait_revoked(self, identity, since):
+        self._wait(f"{identity.path} revoked")
 
     def _wait(self, what):
         can_all_start(self.folder)
@@ -162,6 +173,26 @@ def test_a_change_of_authority_that_stopped_is_a_fault_in_the_list(folder):
         rotate_ca(folder, Nodes(folder, 2))
     [ca, *_] = list_certificates(folder, load(folder.config))
     assert ca.fault == "another takes over: `cluster certs rotate --ca` ends it"
+
+
+def test_what_is_older_is_revoked_after_its_successor_is_in_use(folder):
+    config, nodes = load(folder.config), Nodes(folder)
+    leafs = find_leafs(config, folder, ["gateway"])
+    list(rotate_leafs(leafs, demand_authority(config, folder), nodes))
+    list(revoke_older(folder, leafs, nodes))
+    assert nodes.seen == ["gateway", "gateway revoked"]
+    assert is_at_rest(folder)
+
+
+def test_a_revoked_one_is_rotated_by_name_alone_and_holds_up_a_change_of_authority(folder):
+    config = load(folder.config)
+    revoke(folder, find_identity(config, "HDFC"))
+    assert [leaf.name for leaf in find_leafs(config, folder, ())] == ["gateway", "SBI", "operator", "shell"]
+    with pytest.raises(CannotRotate, match="HDFC was revoked: `cluster certs rotate HDFC`"):
+        rotate_ca(folder, Nodes(folder))
+    list(rotate_leafs(find_leafs(config, folder, ["HDFC"]), demand_authority(config, folder), Nodes(folder)))
+    rotate_ca(folder, Nodes(folder))
+    assert is_at_rest(folder)
 
 
 def test_without_an_authority_nothing_is_rotated(folder):

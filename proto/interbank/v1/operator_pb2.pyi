@@ -115,9 +115,30 @@ class CertificateStatus(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class RevokedEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.int
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     SERIAL_FIELD_NUMBER: _builtins.int
     NOT_AFTER_FIELD_NUMBER: _builtins.int
     AUTHORITIES_FIELD_NUMBER: _builtins.int
+    REVOKED_FIELD_NUMBER: _builtins.int
     serial: _builtins.str
     """Hexadecimal."""
     @_builtins.property
@@ -126,16 +147,23 @@ class CertificateStatus(_message.Message):
     def authorities(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Serials of the authorities that it trusts."""
 
+    @_builtins.property
+    def revoked(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
+        """Identities of which older certificates are worth nothing: those that are valid
+        from before this moment, in whole seconds since 1970.
+        """
+
     def __init__(
         self,
         *,
         serial: _builtins.str = ...,
         not_after: _timestamp_pb2.Timestamp | None = ...,
         authorities: _abc.Iterable[_builtins.str] | None = ...,
+        revoked: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["not_after", b"not_after"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["authorities", b"authorities", "not_after", b"not_after", "serial", b"serial"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["authorities", b"authorities", "not_after", b"not_after", "revoked", b"revoked", "serial", b"serial"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
