@@ -53,7 +53,8 @@ class GrpcAsker:
         options = [
             ("grpc.ssl_target_name_override", self._order["tls_name"]),
             ("grpc.initial_reconnect_backoff_ms", 100),
-            ("grpc.min_reconnect_backoff_ms", 100),
+            # What a handshake may take, whatever the name says: on a busy machine that is far more than 100 ms.
+            ("grpc.min_reconnect_backoff_ms", 1_000),
             ("grpc.max_reconnect_backoff_ms", 1000),
             ("grpc.use_local_subchannel_pool", 1),
             ("grpc.enable_http_proxy", 0),

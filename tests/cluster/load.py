@@ -50,7 +50,7 @@ class Load:
             while not self._ends.is_set() and not self.failures:
                 pay(*route)
         except (ClientError, AssertionError) as error:
-            self.failures.append(f"{type(error).__name__}: {error}")
+            self.failures.append(f"{type(error).__name__}: {error} ({error.__cause__})")
 
     def _pay_with_new_clients(self, user, payer, payee) -> None:
         with connect(self.config, self.folder) as client:
