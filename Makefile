@@ -5,7 +5,7 @@ PROTO_PY := .venv-proto/bin/python
 COMPILE = uv pip compile --universal --generate-hashes --python-version 3.11 --no-header --no-annotate \
 	--no-emit-index-url --no-emit-find-links --quiet
 
-.PHONY: help setup check test simulate mutants power-loss handshakes bench-peers coverage proto lock wheel clean floods
+.PHONY: help setup check test simulate mutants power-loss torture soak handshakes bench-peers coverage proto lock wheel clean floods
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -57,6 +57,12 @@ bench-peers: .venv-bench/.stamp ## the same loads on this and on two PostgreSQL 
 
 floods: setup ## how much each flood slows a well-behaved client; FOR=seconds of each
 	PYTHONPATH=.:proto $(PY) -m tests.security.campaign --for $(or $(FOR),20)
+
+torture: setup ## 500 kills under load, judged by the files; CYCLES=n, SEED=n, goes on where it stopped
+	nice $(PY) -m orchestrator.campaign.torture --cycles $(or $(CYCLES),500) --seed $(or $(SEED),1) --report $(or $(REPORT),torture)
+
+soak: setup ## an hour of all faults under load, with a report; SEED=n
+	nice $(PY) -m orchestrator chaos run --for 1h --every 8s --seed $(or $(SEED),1) --report $(or $(REPORT),soak)
 
 coverage: setup ## what the tests reach, in htmlcov/
 	$(PY) -m coverage run -m pytest && $(PY) -m coverage combine && $(PY) -m coverage html

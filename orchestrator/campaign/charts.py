@@ -17,6 +17,8 @@ _LEFT, _RIGHT = 150, 16
 _PLOT = _WIDTH - _LEFT - _RIGHT
 _LANE = 22
 _MARK_MIN = 3.0
+_NAMED_MAX = 40
+"""Of more faults than these there is no room for names beside them; a pointer over one tells it."""
 _ALL, _CLIENTS = "all nodes", "clients"
 _TICKS_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900)
 
@@ -146,7 +148,8 @@ def _draw_lanes(deeds: Sequence[Deed], lanes: Sequence[str], across: Scale, top:
             f'<rect class="{kind}" x="{x:.1f}" y="{y + 4}" width="{width:.1f}" height="{_LANE - 8}" rx="2">'
             f"<title>{escape(words)}</title></rect>"
         )
-        parts.append(_text(x + width + 3, y + _LANE / 2 + 4, deed.step.kind, "mark"))
+        if len(deeds) <= _NAMED_MAX:
+            parts.append(_text(x + width + 3, y + _LANE / 2 + 4, deed.step.kind, "mark"))
     return parts
 
 

@@ -9,12 +9,13 @@ from orchestrator.campaign.history import COMMITTED, DECLINED, OUTCOMES, UNKNOWN
 from orchestrator.campaign.nemesis import Deed
 from orchestrator.campaign.schedule import KILL_KINDS
 
-BIN_S = 0.5
+_BIN_MIN_S = 0.5
+_BINS_MAX = 300
 
 
 @dataclass(frozen=True, slots=True)
 class Bin:
-    """What ended within one span of `BIN_S`: counts, and latencies of what committed, in ms (0 if nothing did)."""
+    """What ended within one span: counts, and latencies of what committed, in ms (0 if nothing did)."""
 
     at_s: float
     committed: int
@@ -135,17 +136,18 @@ def _banks(attempt: Attempt) -> tuple[str, str]:
 
 
 def _make_bins(attempts: Iterable[Attempt], lasted_s: float) -> list[Bin]:
-    counts: list[Counter[str]] = [Counter() for _ in range(int(lasted_s / BIN_S) + 1)]
+    bin_s = max(_BIN_MIN_S, lasted_s / _BINS_MAX)
+    counts: list[Counter[str]] = [Counter() for _ in range(int(lasted_s / bin_s) + 1)]
     latencies: list[list[float]] = [[] for _ in counts]
     for attempt in attempts:
-        index = int(attempt.ended_s / BIN_S)
+        index = int(attempt.ended_s / bin_s)
         if 0 <= index < len(counts):
             counts[index][attempt.outcome] += 1
             if attempt.outcome == COMMITTED:
                 latencies[index].append((attempt.ended_s - attempt.sent_s) * 1000)
     return [
         Bin(
-            index * BIN_S,
+            index * bin_s,
             count[COMMITTED],
             count[DECLINED],
             count[UNKNOWN],
