@@ -10,7 +10,7 @@ from orchestrator.accounts import read_users
 from orchestrator.benchmark.loads import Load, Sizes, choose_loads
 from orchestrator.benchmark.measuring import Result, measure
 from orchestrator.benchmark.scratch import scratch_cluster
-from orchestrator.benchmark.target import Target, route_around
+from orchestrator.benchmark.target import Target
 from orchestrator.cluster_state import describe_nodes
 from orchestrator.config import load as load_config
 from orchestrator.folder import ClusterFolder
@@ -76,4 +76,4 @@ def _running_cluster(folder: ClusterFolder, user: str) -> Iterator[Target]:
     banks = [bank for each in read_users(config) if each.name == user for bank in each.accounts]
     if len(banks) < 2:
         raise CannotMeasure(f"{user} needs accounts at two banks to pay between; see {config.users}")
-    yield Target(config, folder, route_around(user, banks), password)
+    yield Target(config, folder, payers=[user], payees=0, banks=banks, password=password)

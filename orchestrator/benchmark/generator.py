@@ -11,7 +11,7 @@ import itertools
 import json
 import sys
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from nodes.runtime.lifeline import end_with_parent
 from nodes.runtime.tls import TlsFiles, dial, load_tls
 from orchestrator.benchmark.loads import Call
 from orchestrator.benchmark.orders import COMMITTED, MEASURED, MEASURING, READY, Order, Tally
+from orchestrator.benchmark.routes import Route, circle, draw_routes
 
 _CALL_TIMEOUT_S = 10.0
 _PAUSE_AFTER_FAILURE_S = 0.05
@@ -64,9 +65,9 @@ class Recorder:
             self.tally.timeline[int((now_s - self._from_s) * _SLOTS_PER_S)] += count
 
 
-def write_requests(routes: list[tuple[str, str]], currency: str) -> Iterator[pb.PayRequest]:
-    """Yield payments of one minor unit along the routes, for ever, each with a new id."""
-    for payer_account, payee_account in itertools.cycle(routes):
+def write_requests(routes: Iterable[Route], currency: str) -> Iterator[pb.PayRequest]:
+    """Yield a payment of one minor unit along each route, each with a new id."""
+    for payer_account, payee_account in routes:
         yield pb.PayRequest(
             payment_id=str(uuid_utils.uuid7()),
             payer_account=payer_account,
@@ -159,8 +160,8 @@ async def generate(order: Order) -> Tally:
     gateway = Identity(tls.identity.cluster, PeerKind.GATEWAY)
     async with dial(order.address, tls, gateway) as channel:
         stub = payment_pb2_grpc.PaymentServiceStub(channel)
-        logins = [await _log_in(stub, user, order.password) for user in order.users]
-        requests = [write_requests(order.routes[user], order.currency) for user in order.users]
+        logins = [await _log_in(stub, payer, order.password) for payer in order.payers]
+        requests = [write_requests(_routes_of(payer, order), order.currency) for payer in order.payers]
         recorder = Recorder()
         callers = [
             Caller(stub, logins[number % len(logins)], requests[number % len(requests)], recorder)
@@ -176,6 +177,10 @@ async def generate(order: Order) -> Tally:
         _say(MEASURED)
         await asyncio.gather(*tasks)
     return recorder.tally
+
+
+def _routes_of(payer: str, order: Order) -> Iterator[Route]:
+    return draw_routes(payer, order.payees, order.banks) if order.payees else circle(payer, order.banks)
 
 
 async def _log_in(stub: "payment_pb2_grpc.PaymentServiceAsyncStub", user: str, password: str) -> Metadata:

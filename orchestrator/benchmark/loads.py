@@ -28,6 +28,8 @@ class Load:
     banks: int = 2
     payers: int = _PAYERS
     payees: int = _PAYEES
+    history: int = 0
+    """How many payments are on record before."""
 
     @property
     def title(self) -> str:
@@ -35,21 +37,27 @@ class Load:
         words = [self.name]
         if self.call is Call.STREAM:
             words.append(f"{self.batch:,} a message")
-        if self.callers > 1:
+        elif self.callers > 1:
             words.append(f"{self.callers} callers")
+        if self.history:
+            words.append(f"{self.history:,} before")
+        if self.payees > _PAYEES:
+            words.append(f"{self.payees:,} accounts")
         return ", ".join(words)
 
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """What people may choose: how many call at once, and how many payments a message holds."""
+    """What people may choose: how many call at once, how many payments a message holds, and so on."""
 
     callers: int = 64
     batches: Sequence[int] = (64, 256, 1024)
     banks: int = 30
+    accounts: int = 100_000
+    histories: Sequence[int] = (1_000_000,)
 
 
-NAMES = ("one", "unary", "batch", "hot-accounts", "many-banks")
+NAMES = ("one", "unary", "batch", "hot-accounts", "many-banks", "many-accounts", "history")
 """Each kind of load, in the order of running."""
 
 
@@ -62,5 +70,10 @@ def choose_loads(names: Sequence[str], sizes: Sizes) -> list[Load]:
         *(Load("batch", Call.STREAM, callers=_PAYERS, batch=batch) for batch in sorted(sizes.batches)),
         Load("hot-accounts", Call.STREAM, callers=_PAYERS, batch=largest, payers=2, payees=2),
         Load("many-banks", Call.STREAM, callers=_PAYERS, batch=largest, banks=sizes.banks),
+        Load("many-accounts", Call.STREAM, callers=_PAYERS, batch=largest, payees=sizes.accounts),
+        *(
+            Load("history", Call.STREAM, callers=_PAYERS, batch=largest, history=history)
+            for history in sorted(sizes.histories)
+        ),
     ]
     return [load for load in every if load.name in (names or NAMES)]

@@ -21,14 +21,15 @@ class Order:
     ca: str
     certificate: str
     key: str
-    users: list[str]
+    payers: list[str]
+    payees: int
+    """Drawn from so many; 0: each payer pays between their own accounts."""
+    banks: list[str]
     password: str = field(repr=False)
     call: Call
     callers: int
     batch: int
     currency: str
-    routes: dict[str, list[tuple[str, str]]]
-    """For each user (from account, to account), gone through in turn."""
     warm_up_s: float
     for_s: float
 

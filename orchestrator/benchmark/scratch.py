@@ -3,6 +3,8 @@
 import json
 import secrets
 import shutil
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,9 +12,10 @@ from pathlib import Path
 
 from nodes.runtime.passwords import hash_password
 from orchestrator.benchmark.loads import Load
-from orchestrator.benchmark.target import Target, route_to_many
+from orchestrator.benchmark.target import Target
 from orchestrator.config import ClusterConfig, load
 from orchestrator.folder import CONFIG_NAME, ClusterFolder
+from orchestrator.plan import Plan
 from orchestrator.ports import find_free_ports
 from orchestrator.preparing import prepare
 from orchestrator.starting import CannotStart, NotInTime, join_or_start, wait_for
@@ -58,16 +61,15 @@ def _remove(folder: ClusterFolder) -> None:
 def _start(load: Load, folder: ClusterFolder) -> Target:
     password = secrets.token_hex(16)
     payers = [f"payer-{number}" for number in range(load.payers)]
-    payees = [f"payee-{number}" for number in range(load.payees)]
     banks = [f"BANK{number:02}" for number in range(1, load.banks + 1)]
-    config = _write_files(folder, banks, [*payers, *payees], hash_password(password))
-    join_or_start(folder.control_socket, lambda: prepare(config, folder), within_s=_UP_WITHIN_S)
+    config = _write_files(folder, banks, payers, hash_password(password))
+    join_or_start(folder.control_socket, lambda: _prepare(config, folder, load), within_s=_UP_WITHIN_S)
     try:
         wait_for(folder.control_socket, lambda nodes: all(n["is_ready"] for n in nodes), within_s=_UP_WITHIN_S)
     except NotInTime as late:
         missing = ", ".join(node["name"] for node in late.nodes if not node["is_ready"])
         raise CannotStart(f"{missing} did not serve within {_UP_WITHIN_S:g} s") from late
-    return Target(config, folder, route_to_many(payers, payees, banks), password)
+    return Target(config, folder, payers, load.payees, banks, password)
 
 
 def _write_files(folder: ClusterFolder, banks: list[str], users: list[str], password_hash: str) -> ClusterConfig:
@@ -80,3 +82,27 @@ def _write_files(folder: ClusterFolder, banks: list[str], users: list[str], pass
     known = {"role": "customer", "password_hash": password_hash, "accounts": accounts}
     (folder.root / "users.json").write_text(json.dumps({"users": [{"name": user, **known} for user in users]}))
     return load(folder.root / CONFIG_NAME)
+
+
+def _prepare(config: ClusterConfig, folder: ClusterFolder, load: Load) -> Plan:
+    plan = prepare(config, folder)
+    _preload(config, folder, load)
+    return plan
+
+
+def _preload(config: ClusterConfig, folder: ClusterFolder, load: Load) -> None:
+    """Open the payees' accounts, and write what was paid before; raises `CannotStart`."""
+    command = [
+        sys.executable,
+        "-P",
+        "-m",
+        "nodes.preload",
+        f"--payees={load.payees}",
+        f"--payments={load.history}",
+    ]
+    command += [f"--gateway={folder.database('gateway')}", f"--transactions={folder.logs / 'transactions.json'}"]
+    for bank in config.banks:
+        command += ["--bank", bank, str(folder.database(bank)), str(folder.accounts(bank))]
+    done = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False)  # noqa: S603 - a program of our own
+    if done.returncode:
+        raise CannotStart(f"no history could be written: {done.stderr.strip()}")

@@ -81,6 +81,8 @@ def _make_entry(result: Result) -> dict[str, Any]:
         "callers": load.callers,
         "batch": load.batch,
         "banks": load.banks,
+        "payees": load.payees,
+        "history": load.history,
         "measured_s": round(result.tally.measured_s, 3),
         "payments": result.payments,
         "payments_per_s": round(result.payments_per_s, 1),

@@ -51,6 +51,14 @@ def _demand_time(_: click.Context, __: click.Parameter, for_s: float) -> float:
     show_default=True,
     help="How many many-banks has.",
 )
+@click.option(
+    "--accounts", type=click.IntRange(1001, 10_000_000), default=_DEFAULT.accounts, show_default=True,
+    help="How many payees many-accounts has.",
+)  # fmt: skip
+@click.option(
+    "--history", "histories", type=click.IntRange(1, 100_000_000), multiple=True, default=_DEFAULT.histories,
+    show_default=True, help="How many payments history has on record before; may be repeated.",
+)  # fmt: skip
 @click.option("--here", is_flag=True, help="Load the running cluster instead, between accounts of one user.")
 @click.option("-u", "--user", default="alice", show_default=True, help="Who pays, with --here.")
 @click.option(
@@ -78,6 +86,8 @@ def bench(*, output: str, report: Path | None, **options: Any) -> None:
       batch         4 callers, each a message of --batch payments at a time
       hot-accounts  the same, all from two users to two
       many-banks    the same, between --banks banks
+      many-accounts the same, to --accounts payees
+      history       the same, with --history payments on record before
     \b
     With --here the user's password is taken from CLUSTER_PASSWORD.
     \b
@@ -119,7 +129,7 @@ def _read_campaign(options: dict[str, Any]) -> "Campaign":
 
     return Campaign(
         names=options["names"],
-        sizes=Sizes(options["callers"], options["batches"], options["banks"]),
+        sizes=Sizes(**{name: options[name] for name in ("callers", "batches", "banks", "accounts", "histories")}),
         for_s=options["for_s"],
         scratch=options["scratch"],
         here=demand_folder(options["file"]) if options["here"] else None,

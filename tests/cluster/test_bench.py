@@ -51,7 +51,7 @@ def test_a_second_of_load_is_measured_and_its_books_are_clean(cluster, tmp_path)
         str(tmp_path),
     )
     document = json.loads(cluster.run(*words, "-o", "json").stdout)
-    assert [load["title"] for load in document["loads"]] == ["one", "batch, 64 a message, 4 callers"]
+    assert [load["title"] for load in document["loads"]] == ["one", "batch, 64 a message"]
     for load in document["loads"]:
         assert load["books"] == {"is_clean": True, "faults": []}
         assert load["not_committed"] == {}

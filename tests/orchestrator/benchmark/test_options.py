@@ -25,7 +25,7 @@ def test_options_reach_the_campaign(run):
     result, [asked] = run("--load", "batch", "--load", "one", "--for", "500ms", "--batch", "8", "--batch", "16")
     assert result.exit_code == 0, result.output
     assert [load.title for load in asked.loads()] == [
-        "one", "batch, 8 a message, 4 callers", "batch, 16 a message, 4 callers",
+        "one", "batch, 8 a message", "batch, 16 a message",
     ]  # fmt: skip
     assert asked.for_s == 0.5
     assert asked.here is None
