@@ -78,6 +78,7 @@ def _launch_gateway(config: ClusterConfig, folder: ClusterFolder) -> Launch:
         revoked=folder.revoked,
         log=folder.logs / "gateway.log",
         transactions=folder.logs / "transactions.json",
+        audit=folder.logs / "audit.log",
         payment_timeout=f"{config.gateway.payment_timeout_s:g}s",
         **_test_flags(config, folder, "gateway"),
     )

@@ -110,7 +110,7 @@ class RunningNodes:
         }
         if name == "gateway":
             flags |= {"users": self.folder / "users.json", "token-key": self._token_key}
-            flags |= {"transactions": self.folder / "transactions.json"}
+            flags |= {"transactions": self.folder / "transactions.json", "audit": self.folder / "audit.log"}
         else:
             flags |= {"name": name, "gateway": self.addresses["gateway"]}
             flags |= {"accounts": self.folder / f"{name}.accounts.json"}

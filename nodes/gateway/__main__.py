@@ -13,6 +13,7 @@ from structlog.typing import FilteringBoundLogger
 
 from nodes.core.coordinator import Coordinator
 from nodes.core.names import Identity, PeerKind
+from nodes.gateway.audit_log import AuditLog
 from nodes.gateway.bank_link import BankLink
 from nodes.gateway.logins import Logins
 from nodes.gateway.loop import GatewayLoop
@@ -59,6 +60,7 @@ def _parse_flags() -> argparse.Namespace:
     parser.add_argument("--users", type=Path, required=True, help="JSON file of the users who may log in")
     parser.add_argument("--token-key", type=Path, required=True, help="private key (PEM, P-256) that signs tokens")
     parser.add_argument("--transactions", type=Path, required=True, help="file for one JSON line a payment")
+    parser.add_argument("--audit", type=Path, required=True, help="file for one JSON line on who did what")
     parser.add_argument(
         "--payment-timeout", type=parse_duration, default=2.0, help="how long banks may take to vote (2s)"
     )
@@ -76,6 +78,7 @@ async def _serve(flags: argparse.Namespace, told: asyncio.Event) -> None:
     epoch = store.begin_epoch()
     reach("gateway.start.epoch-durable")
     transactions = TransactionsFile(flags.transactions, store)
+    audit = AuditLog(flags.audit)
     reach("gateway.start.file-caught-up")
     coordinator = Coordinator(
         epoch=epoch, last_sequence=store.last_sequence(), timeout_ms=int(flags.payment_timeout * 1000)
@@ -86,12 +89,12 @@ async def _serve(flags: argparse.Namespace, told: asyncio.Event) -> None:
     live = LiveTls(tls, log)
     banks = Banks(loop, live, log)
     logins = Logins(users, issuer, store)
-    server = NodeServer(flags.listen, tls, log, authenticate=logins.authenticate)
+    server = NodeServer(flags.listen, tls, log, authenticate=logins.authenticate, denied=audit.deny)
     live.on_change(server.renew)
     live.on_change(banks.renew)
-    payments = PaymentService(logins, loop, store)
+    payments = PaymentService(logins, loop, store, audit)
     server.add("interbank.v1.PaymentService", payment_pb2_grpc.add_PaymentServiceServicer_to_server, payments)
-    registry = RegistryService(loop, store, banks.reach)
+    registry = RegistryService(loop, store, audit, banks.reach)
     server.add("interbank.v1.RegistryService", registry_pb2_grpc.add_RegistryServiceServicer_to_server, registry)
     operator = OperatorService(loop, store)
     server.add("interbank.v1.OperatorService", operator_pb2_grpc.add_OperatorServiceServicer_to_server, operator)
@@ -118,6 +121,7 @@ async def _serve(flags: argparse.Namespace, told: asyncio.Event) -> None:
     await _stop(server, banks, tasks)
     logins.close()
     transactions.close()
+    audit.close()
     store.close()
     reach("gateway.stop.books-closed")
     log.info("stopped")

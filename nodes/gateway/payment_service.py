@@ -25,12 +25,13 @@ from nodes.core.coordinator import (
 from nodes.core.messages import Payment
 from nodes.core.names import is_bank_name, is_user_name
 from nodes.core.violations import Malformed, Violation, parse_payment_id
+from nodes.gateway.audit_log import AuditLog
 from nodes.gateway.bank_link import BankLink
 from nodes.gateway.conversions import read_payment, write_decision, write_open_payment, write_time
 from nodes.gateway.logins import Logins
 from nodes.gateway.loop import GatewayLoop
 from nodes.gateway.store import GatewayStore
-from nodes.runtime.access import Login, current_caller
+from nodes.runtime.access import Caller, Login, current_caller
 from nodes.runtime.crash_points import reach
 from nodes.runtime.refusal import RequestRefused
 from nodes.runtime.rpc import Context
@@ -61,16 +62,18 @@ class Problem(NamedTuple):
 class PaymentService(payment_pb2_grpc.PaymentServiceServicer):
     """The gateway's public face."""
 
-    def __init__(self, logins: Logins, loop: GatewayLoop, store: GatewayStore) -> None:
+    def __init__(self, logins: Logins, loop: GatewayLoop, store: GatewayStore, audit: AuditLog) -> None:
         self._logins = logins
         self._loop = loop
         self._store = store
+        self._audit = audit
 
     # -- logins -----------------------------------------------------------------
 
     async def Login(self, request: pb.LoginRequest, context: Context) -> pb.LoginResponse:
         """Trade name and password for a token."""
         logged_in = await self._logins.log_in(request.user, request.password, current_caller().thumbprint)
+        self._audit.note(current_caller(), "login", user=logged_in.user)
         reach("gateway.login.unanswered")
         return pb.LoginResponse(
             token=logged_in.token,
@@ -83,6 +86,7 @@ class PaymentService(payment_pb2_grpc.PaymentServiceServicer):
         """Revoke the token of this call."""
         login = _login()
         self._logins.log_out(login.token_id, login.expires_at)
+        self._audit.note(current_caller(), "logout")
         reach("gateway.logout.durable-unanswered")
         return pb.LogoutResponse()
 
@@ -93,6 +97,7 @@ class PaymentService(payment_pb2_grpc.PaymentServiceServicer):
         payment = _read_own_payment(request, _login().user)
         if isinstance(payment, Problem):
             raise payment.refuse()
+        self._audit.pay(current_caller(), [payment])
         reach("gateway.pay.admitted")
         answer = await self._loop.pay(payment)
         reach("gateway.pay.unanswered")
@@ -111,7 +116,7 @@ class PaymentService(payment_pb2_grpc.PaymentServiceServicer):
         self, request_iterator: AsyncIterator[pb.PayManyRequest], context: Context
     ) -> AsyncIterator[pb.PayManyResponse]:
         """Carry out many payments a message; results go back as they come, gathered."""
-        stream = _PaymentStream(_login().user, self._loop)
+        stream = _PaymentStream(current_caller(), self._loop, self._audit)
         reading = asyncio.create_task(stream.read(request_iterator))
         try:
             async for response in stream.responses():
@@ -173,8 +178,9 @@ class PaymentService(payment_pb2_grpc.PaymentServiceServicer):
 class _PaymentStream:
     """The payments of one PayMany call: begun as they come, answered as they end."""
 
-    def __init__(self, user: str, loop: GatewayLoop) -> None:
-        self._user = user
+    def __init__(self, caller: Caller, loop: GatewayLoop, audit: AuditLog) -> None:
+        self._caller = caller
+        self._audit = audit
         self._loop = loop
         self._results: Inbox[pb.PayResult | None] = Inbox()
         self._under_way = 0
@@ -187,8 +193,7 @@ class _PaymentStream:
             async for request in requests:
                 reach("gateway.pay-many.read")
                 _demand_few(len(request.payments))
-                for item in request.payments:
-                    self._begin(item)
+                self._begin_all(request.payments)
                 if self._under_way > _PAY_MANY_OPEN_MAX:
                     self._has_room.clear()
                     await self._has_room.wait()
@@ -210,10 +215,18 @@ class _PaymentStream:
             if not is_reading and not self._under_way:
                 return
 
-    def _begin(self, item: pb.PayRequest) -> None:
+    def _begin_all(self, items: Sequence[pb.PayRequest]) -> None:
+        assert self._caller.login is not None
+        user = self._caller.login.user
+        asked = [(item.payment_id, _read_own_payment(item, user)) for item in items]
+        self._audit.pay(self._caller, [payment for _, payment in asked if not isinstance(payment, Problem)])
+        for payment_id, payment in asked:
+            if isinstance(payment, Problem) and payment.code is grpc.StatusCode.PERMISSION_DENIED:
+                self._audit.deny_payment(self._caller, payment_id, payment.message)
+            self._begin(payment_id, payment)
+
+    def _begin(self, payment_id: str, payment: Payment | Problem) -> None:
         self._under_way += 1
-        payment_id = item.payment_id
-        payment = _read_own_payment(item, self._user)
         if isinstance(payment, Problem):
             self._results.put(_refuse_item(payment_id, payment))
         else:

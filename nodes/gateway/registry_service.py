@@ -9,6 +9,7 @@ from interbank.v1 import registry_pb2_grpc
 from nodes.core.messages import TransactionKey
 from nodes.core.names import is_address
 from nodes.core.soundness import Unsound, demand_sound_keys
+from nodes.gateway.audit_log import AuditLog
 from nodes.gateway.conversions import read_keys, write_decides
 from nodes.gateway.loop import GatewayLoop
 from nodes.gateway.store import GatewayStore
@@ -23,9 +24,12 @@ _INQUIRY_MAX = 1_000
 class RegistryService(registry_pb2_grpc.RegistryServiceServicer):
     """The gateway's face to the banks. ``reach`` is told where a bank listens now."""
 
-    def __init__(self, loop: GatewayLoop, store: GatewayStore, reach: Callable[[str, str], None]) -> None:
+    def __init__(
+        self, loop: GatewayLoop, store: GatewayStore, audit: AuditLog, reach: Callable[[str, str], None]
+    ) -> None:
         self._loop = loop
         self._store = store
+        self._audit = audit
         self._reach = reach
 
     async def RegisterBank(self, request: pb.RegisterBankRequest, context: Context) -> pb.RegisterBankResponse:
@@ -39,6 +43,7 @@ class RegistryService(registry_pb2_grpc.RegistryServiceServicer):
             raise RequestRefused(grpc.StatusCode.INVALID_ARGUMENT, f"address: {said}", [("address", said)])
         if self._store.banks().get(own_name) != request.address:
             self._store.save_bank(own_name, request.address)
+            self._audit.note(current_caller(), "register", address=request.address)
         reach("gateway.register.undialled")
         self._reach(own_name, request.address)
         return pb.RegisterBankResponse(epoch=self._loop.coordinator.epoch)

@@ -52,6 +52,8 @@ class CallLog:
         self._log = log
         self._events = events
         self._known = known
+        self.about: dict[str, Any] = {}
+        """The payment and the user that the request names, once it is known."""
         self._is_quiet = is_quiet
         self._last = events.answered
         self._has_ended = False
@@ -65,6 +67,7 @@ class CallLog:
     def asked(self, request: Message) -> None:
         """Note a unary call's request; its payment id is in every line from here on."""
         fields = describe(request)
+        self.about = {name: fields[name] for name in ("payment_id", "user") if name in fields}
         if "payment_id" in fields:
             self._known["payment_id"] = fields["payment_id"]
         if not self._is_quiet:

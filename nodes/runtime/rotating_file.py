@@ -8,6 +8,7 @@ lost and once when they are written again.
 
 import os
 import sys
+import time
 from pathlib import Path
 
 _FILE_BYTES_MAX = 20 * 1024 * 1024
@@ -21,12 +22,14 @@ class LogUnusable(Exception):
 class RotatingFile:
     """Lines in ``path``; ``path.1`` is the newest of those set aside.
 
+    With ``keeps_all`` none is ever deleted: each is set aside under the time at which it was full.
     Raises `LogUnusable` when it is made, and nothing from then on.
     """
 
-    def __init__(self, path: Path, bytes_max: int = _FILE_BYTES_MAX) -> None:
+    def __init__(self, path: Path, bytes_max: int = _FILE_BYTES_MAX, *, keeps_all: bool = False) -> None:
         self._path = path
         self._bytes_max = bytes_max
+        self._keeps_all = keeps_all
         self._lost = 0
         self._is_torn = False
         try:
@@ -72,15 +75,21 @@ class RotatingFile:
         self._size = 0
         full = self._descriptor
         try:
-            for number in range(_FILES_KEPT - 1, -1, -1):
-                if self._numbered(number).exists():
-                    self._numbered(number).replace(self._numbered(number + 1))
+            self._set_aside()
             self._open()
         except OSError as error:
             _complain(f"cannot set the log {self._path} aside ({error.strerror}): it grows on")
         else:
             # Only now: a number that is let go may at once be that of another file, such as the database.
             os.close(full)
+
+    def _set_aside(self) -> None:
+        if self._keeps_all:
+            self._path.rename(self._numbered(time.time_ns()))
+            return
+        for number in range(_FILES_KEPT - 1, -1, -1):
+            if self._numbered(number).exists():
+                self._numbered(number).replace(self._numbered(number + 1))
 
     def _numbered(self, number: int) -> Path:
         return self._path.with_name(f"{self._path.name}.{number}") if number else self._path

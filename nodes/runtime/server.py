@@ -12,7 +12,7 @@ from nodes.runtime.decoding import STREAM_BYTES_MAX
 from nodes.runtime.descriptors import count_connection_places
 from nodes.runtime.ports import PortUnusable, demand_free_port
 from nodes.runtime.served_certificate import ServedCertificate
-from nodes.runtime.server_calls import ServerCalls
+from nodes.runtime.server_calls import Denial, ServerCalls
 from nodes.runtime.tls import CONNECTION_OPTIONS, Tls
 
 _OPTIONS: list[tuple[str, Any]] = [
@@ -46,10 +46,16 @@ class _Registered:
 
 
 class NodeServer:
-    """One node's server. `add` its services, then `start`."""
+    """One node's server. `add` its services, then `start`. ``denied`` is told of calls that were denied."""
 
     def __init__(
-        self, listen: str, tls: Tls, log: FilteringBoundLogger, *, authenticate: Authenticate | None = None
+        self,
+        listen: str,
+        tls: Tls,
+        log: FilteringBoundLogger,
+        *,
+        authenticate: Authenticate | None = None,
+        denied: Callable[[Denial], None] = lambda _: None,
     ) -> None:
         self.port = 0
         self.certificate = ServedCertificate(tls, log)
@@ -57,6 +63,7 @@ class NodeServer:
         self._tls = tls
         self._log = log
         self._authenticate = authenticate
+        self._denied = denied
         self._services: list[tuple[Callable[[Any, grpc.aio.Server], None], Any]] = []
         self._names: list[str] = []
         self._health = health.aio.HealthServicer()
@@ -76,7 +83,7 @@ class NodeServer:
         gatekeeper.revoked = self._tls.revoked
         await demand_free_port(self._listen)
         places = ("grpc.max_allowed_incoming_connections", count_connection_places())
-        calls = ServerCalls(gatekeeper, self._log)
+        calls = ServerCalls(gatekeeper, self._log, self._denied)
         server = grpc.aio.server(interceptors=[calls], options=[*_OPTIONS, places])
         for add_to_server, servicer in self._services:
             add_to_server(servicer, server)

@@ -8,7 +8,7 @@ deadline.
 
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import aclosing, contextmanager
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 from uuid import uuid4
 
 import grpc
@@ -30,6 +30,7 @@ from nodes.runtime.event_log import shorten
 from nodes.runtime.live_streams import LiveStreams
 from nodes.runtime.refusal import RequestRefused
 from nodes.runtime.rpc import REQUEST_ID_KEY, Context
+from nodes.runtime.tls import peer_thumbprint
 
 _REQUEST_ID_MAX = 64
 _WATCHING = frozenset(
@@ -47,10 +48,30 @@ Unary = Callable[[Message, Context], Awaitable[Message]]
 Stream = Callable[[AsyncIterator[Message], Context], AsyncGenerator[Message, None]]
 
 
-class ServerCalls(grpc.aio.ServerInterceptor):
-    """Wraps each method of a server. What `Gatekeeper` refuses never reaches the method."""
+class Denial(NamedTuple):
+    """A call that its caller may not make: by which certificate, and which user and payment it names."""
 
-    def __init__(self, gatekeeper: Gatekeeper, log: FilteringBoundLogger) -> None:
+    rpc: str
+    peer: str
+    thumbprint: str
+    code: str
+    details: str
+    about: dict[str, Any]
+
+
+_DENIED = (grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.UNAUTHENTICATED)
+
+
+class ServerCalls(grpc.aio.ServerInterceptor):
+    """Wraps each method of a server. What `Gatekeeper` refuses never reaches the method.
+
+    ``denied`` is told of each call that its caller may not make.
+    """
+
+    def __init__(
+        self, gatekeeper: Gatekeeper, log: FilteringBoundLogger, denied: Callable[[Denial], None] = lambda _: None
+    ) -> None:
+        self._denied = denied
         self._gatekeeper = gatekeeper
         self._log = log
         self._unary_calls = Capacity("calls", UNARY_CALLS_MAX)
@@ -98,7 +119,7 @@ class ServerCalls(grpc.aio.ServerInterceptor):
                     response = await behaviour(request, context)
                 lines.answered(response)
             except Exception as error:
-                await _fail(error, context, lines)
+                await self._fail(error, method, context, lines)
             finally:
                 lines.ended()
             return response
@@ -118,7 +139,7 @@ class ServerCalls(grpc.aio.ServerInterceptor):
                             yield response
                 lines.closed()
             except Exception as error:
-                await _fail(error, context, lines)
+                await self._fail(error, method, context, lines)
             finally:
                 lines.ended()
 
@@ -135,12 +156,29 @@ class ServerCalls(grpc.aio.ServerInterceptor):
                     response = await behaviour(demand_message(asked), context)
                 lines.closed()
             except Exception as error:
-                await _fail(error, context, lines)
+                await self._fail(error, method, context, lines)
             finally:
                 lines.ended()
             return response
 
         return call
+
+    async def _fail(self, error: Exception, method: str, context: Context, lines: CallLog) -> NoReturn:
+        """Tell the caller of an error no more than is meant for it, and the log the whole of it."""
+        if isinstance(error, grpc.aio.AbortError):
+            lines.failed(context.code(), context.details())
+            raise error
+        if isinstance(error, RequestRefused):
+            refusal = error
+        else:
+            refusal = RequestRefused(grpc.StatusCode.INTERNAL, f"internal error {lines.bug(error)}")
+        if refusal.code in _DENIED:
+            thumbprint = peer_thumbprint(context.auth_context())
+            said = refusal.code.name, shorten(refusal.message)
+            self._denied(Denial(method, _peer(context), thumbprint, *said, lines.about))
+        lines.failed(refusal.code, refusal.message)
+        await context.abort(refusal.code, refusal.message, refusal.trailing_metadata())
+        raise AssertionError("abort returned")
 
     def _log_call(self, method: str, context: Context) -> CallLog:
         bind_contextvars(request_id=_request_id(context))
@@ -163,20 +201,6 @@ class ServerCalls(grpc.aio.ServerInterceptor):
         async for request in asked:
             self._gatekeeper.admit_again(method, context, caller)
             yield demand_message(request)
-
-
-async def _fail(error: Exception, context: Context, lines: CallLog) -> NoReturn:
-    """Tell the caller of an error no more than is meant for it, and the log the whole of it."""
-    if isinstance(error, grpc.aio.AbortError):
-        lines.failed(context.code(), context.details())
-        raise error
-    if isinstance(error, RequestRefused):
-        refusal = error
-    else:
-        refusal = RequestRefused(grpc.StatusCode.INTERNAL, f"internal error {lines.bug(error)}")
-    lines.failed(refusal.code, refusal.message)
-    await context.abort(refusal.code, refusal.message, refusal.trailing_metadata())
-    raise AssertionError("abort returned")
 
 
 def _peer(context: Context) -> str:

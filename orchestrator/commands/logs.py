@@ -16,7 +16,7 @@ from orchestrator.log_lines import Filter, LogLine, Tail, parse_since, read_last
 from orchestrator.log_view import show_line
 
 _LOOK_EVERY_S = 0.2
-_NOT_NODES = {"supervisor", "shell"}
+_NOT_NODES = {"supervisor", "shell", "audit"}
 
 
 def _compile(_: click.Context, __: click.Parameter, text: str | None) -> re.Pattern[str] | None:

@@ -1,0 +1,113 @@
+"""The audit log: a line for each thing done, whole and kept, and denials within bounds."""
+
+import asyncio
+import json
+
+import pytest
+
+from nodes.core.messages import Payment
+from nodes.core.names import Identity, PeerKind
+from nodes.gateway import audit_log
+from nodes.gateway.audit_log import AuditLog
+from nodes.runtime.access import Caller, Login
+from nodes.runtime.server_calls import Denial
+
+ALICE = Caller(
+    Identity("payments.test", PeerKind.CLIENT, "shell"), "thumbprint", Login("alice", 1, "login-1", 2e9)
+)
+BANK = Caller(Identity("payments.test", PeerKind.BANK, "HDFC"), "thumbprint-2", None)
+PAYMENT = Payment(bytes(range(16)), "alice", "ICICI", "bob", "HDFC", 100, "INR", "a secret memo")
+DENIAL = Denial(
+    "/interbank.v1.PaymentService/Pay", "payments.test/client/shell", "t", "PERMISSION_DENIED", "no", {}
+)
+
+
+class Clock:
+    now_s = 1_800_000_000.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+async def audit(tmp_path, clock):
+    audit = AuditLog(tmp_path / "audit.log", clock=clock)
+    yield audit
+    audit.close()
+
+
+def lines(tmp_path):
+    return [json.loads(line) for line in (tmp_path / "audit.log").read_text().splitlines()]
+
+
+async def test_a_payment_has_a_line_that_says_who_asked_for_what(audit, tmp_path):
+    audit.pay(ALICE, [PAYMENT, PAYMENT._replace(amount_minor=7)])
+    audit.flush()
+    first, second = lines(tmp_path)
+    assert first == {
+        "at": "2027-01-15T08:00:00.000000Z",
+        "certificate": "payments.test/client/shell",
+        "thumbprint": "thumbprint",
+        "user": "alice",
+        "login": "login-1",
+        "did": "pay",
+        "payment_id": "00010203-0405-0607-0809-0a0b0c0d0e0f",
+        "payer": "alice@ICICI",
+        "payee": "bob@HDFC",
+        "amount_minor": 100,
+        "currency": "INR",
+    }
+    assert second == first | {"amount_minor": 7}
+
+
+async def test_lines_of_one_round_go_out_together_before_the_next(audit, tmp_path, monkeypatch):
+    written = []
+    monkeypatch.setattr(audit._file, "write", written.append)
+    for _ in range(3):
+        audit.pay(ALICE, [PAYMENT])
+    assert not written
+    await asyncio.sleep(0)
+    assert len(written) == 1
+    assert written[0].count(b"\n") == 3
+
+
+async def test_what_strangers_wrote_stays_one_line_and_short(audit, tmp_path):
+    audit.note(BANK, "register", address='x"}\n{"did":"forged' + "y" * 1000)
+    audit.deny(DENIAL._replace(details='"}\n{"did":"forged"}', about={"user": "a\nb"}))
+    audit.flush()
+    registered, denied = lines(tmp_path)
+    assert registered["did"] == "register"
+    assert "user" not in registered
+    assert len(registered["address"]) < 300
+    assert (denied["did"], denied["user"]) == ("denied", "a\nb")
+
+
+async def test_denials_beyond_a_bound_are_counted_and_payments_never_left_out(audit, tmp_path, clock):
+    for _ in range(5000):
+        audit.deny(DENIAL)
+        audit.pay(ALICE, [PAYMENT])
+    clock.now_s += 1
+    audit.deny(DENIAL)
+    audit.flush()
+    found = lines(tmp_path)
+    assert sum(line["did"] == "pay" for line in found) == 5000
+    denied = [line for line in found if line["did"] == "denied"]
+    assert len(denied) == 1001
+    assert denied[-1]["left_out_before"] == 4000
+
+
+async def test_a_full_file_is_set_aside_and_none_is_ever_deleted(tmp_path, clock, monkeypatch):
+    monkeypatch.setattr(audit_log, "_FILE_BYTES_MAX", 1000)
+    audit = AuditLog(tmp_path / "audit.log", clock=clock)
+    for _ in range(50):
+        audit.pay(ALICE, [PAYMENT])
+        audit.flush()
+    audit.close()
+    files = list(tmp_path.iterdir())
+    assert len(files) > 10
+    assert sum(len(file.read_text().splitlines()) for file in files) == 50
