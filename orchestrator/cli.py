@@ -22,6 +22,8 @@ COMMANDS = {
     "events": "Show what the supervisor did.",
     "ps": "Show the processes.",
     "restart": "Restart a node, or all, one after another.",
+    "audit": "Prove that no money was made or lost, or say what is wrong.",
+    "settlement": "Show what the banks owe each other.",
     "payment": "Show all that is known of a payment.",
     "chaos": "Break nodes on purpose.",
     "certs": "Look at the certificates, and replace them.",

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from nodes.core.money import format_amount
+from orchestrator.exit_codes import AUDIT_FAILED
 
 GATEWAY_DOWN = 1
 BANK_DOWN = 2
@@ -67,7 +68,8 @@ def exit_code(nodes: Sequence[Node]) -> int:
     """Return 0 when all is well, else the sum of what is not."""
     down = {node["role"] for node in nodes if not node.get("is_ready")}
     code = (GATEWAY_DOWN if "gateway" in down else 0) | (BANK_DOWN if "bank" in down else 0)
-    return code | (IN_DOUBT_TOO_LONG if _oldest_in_doubt_ms(nodes) > IN_DOUBT_LIMIT_MS else 0)
+    code |= IN_DOUBT_TOO_LONG if _oldest_in_doubt_ms(nodes) > IN_DOUBT_LIMIT_MS else 0
+    return code | (AUDIT_FAILED if _money(nodes).get("money_failed") else 0)
 
 
 def list_warnings(nodes: Sequence[Node]) -> list[str]:
@@ -82,13 +84,17 @@ def summarise(nodes: Sequence[Node]) -> str:
     age = f" (oldest {_oldest_in_doubt_ms(nodes) / 1000:.0f} s)" if in_doubt else ""
     faults = len({fault["id"] for node in nodes for fault in node.get("faults", ())})
     active = f" | faults: {faults} active" if faults else ""
-    return f"{serving} of {len(nodes)} serving | {in_doubt} in doubt{age}{active}"
+    money = _money(nodes).get("money")
+    shown = f"money {money} | " if money else ""
+    return f"{serving} of {len(nodes)} serving | {shown}{in_doubt} in doubt{age}{active}"
 
 
 def hint(nodes: Sequence[Node]) -> str:
     """Return the command that helps most now."""
     if all(node["state"] == "STOPPED" for node in nodes):
         return "cluster up"
+    if _money(nodes).get("money_failed"):
+        return "cluster audit"
     for node in nodes:
         if node["state"] in ("FATAL", "STOPPED"):
             return f"cluster logs {node['name']}; then cluster restart {node['name']}"
@@ -174,6 +180,11 @@ def _describe_itself(node: Node, in_doubt: int) -> str:
 def _describe_net(owed_minor: int, currency: str) -> str:
     sign = "+" if owed_minor > 0 else ""
     return f"net {sign}{format_amount(owed_minor, currency)}"
+
+
+def _money(nodes: Sequence[Node]) -> Mapping[str, Any]:
+    """Return the counters that say what the gateway's last cut showed; nothing while it does not tell."""
+    return next((node["counters"] for node in nodes if (node.get("counters") or {}).get("money")), {})
 
 
 def _count(node: Node, counter: str) -> int:

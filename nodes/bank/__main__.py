@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import grpc
-from interbank.v1 import bank_pb2_grpc, operator_pb2, operator_pb2_grpc
+from interbank.v1 import audit_pb2_grpc, bank_pb2_grpc, operator_pb2, operator_pb2_grpc
 from structlog.typing import FilteringBoundLogger
 
 from nodes.bank.accounts import AccountsUnusable, OpeningAccounts, load_accounts
@@ -16,6 +16,7 @@ from nodes.bank.gateway_link import GatewayLink
 from nodes.bank.loop import BankLoop
 from nodes.bank.store import BankStore
 from nodes.core.names import BANK_NAME_RULE, Identity, PeerKind, is_bank_name
+from nodes.runtime.audit_service import AuditService
 from nodes.runtime.client_calls import ClientCalls
 from nodes.runtime.crash_points import obey, reach
 from nodes.runtime.event_log import log_contradiction, open_event_log
@@ -91,6 +92,8 @@ async def _serve(flags: argparse.Namespace, told: asyncio.Event) -> None:
     live.on_change(lambda _: link.renew())
     status = BankStatus(loop, service, link, store, accounts)
     server.add("interbank.v1.BankService", bank_pb2_grpc.add_BankServiceServicer_to_server, service)
+    auditing = AuditService(store.chain, lambda: loop.standing, service.read_records)
+    server.add("interbank.v1.AuditService", audit_pb2_grpc.add_AuditServiceServicer_to_server, auditing)
     node = NodeService(
         name=flags.name, role="bank", instance=flags.instance, describe=status.describe, live=live, watch=watch
     )

@@ -4,14 +4,15 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import grpc
+from interbank.v1 import audit_pb2, bank_pb2_grpc, payment_pb2
 from interbank.v1 import bank_pb2 as pb
-from interbank.v1 import bank_pb2_grpc, payment_pb2
 
-from nodes.bank.conversions import write_entry, write_hold
+from nodes.bank.conversions import write_entry, write_entry_record, write_hold
 from nodes.bank.loop import BankLoop
 from nodes.bank.store import BankStore
 from nodes.core.ledger import Account
-from nodes.core.soundness import Unsound
+from nodes.core.soundness import EPOCH_MAX, Unsound
+from nodes.runtime.chain_messages import write_head
 from nodes.runtime.crash_points import reach
 from nodes.runtime.refusal import RequestRefused
 from nodes.runtime.rpc import Context
@@ -80,6 +81,23 @@ class BankService(bank_pb2_grpc.BankServiceServicer):
             self.connected.set()
         else:
             self.connected.clear()
+
+    async def CompareHeads(self, request: pb.CompareHeadsRequest, context: Context) -> pb.CompareHeadsResponse:
+        """Show the gateway what it has on record of this bank's chain, and what this bank has of its."""
+        chain = self._store.chain
+        link = chain.head_at(min(request.number, EPOCH_MAX))
+        heard = next((told for told in chain.last_heard() if told.node == "gateway"), None)
+        return pb.CompareHeadsResponse(
+            link=write_head(link) if link else None,
+            heard=pb.ChainHead(number=heard.number, hash=heard.hash) if heard else None,
+        )
+
+    def read_records(self, after: int, until: int) -> audit_pb2.ReadRecordsResponse:
+        """Return a page of the journal for an auditor."""
+        entries = [
+            write_entry_record(sequence, entry) for sequence, entry in self._store.read_entries(after, until)
+        ]
+        return audit_pb2.ReadRecordsResponse(entries=entries)
 
     async def GetBalances(self, request: pb.GetBalancesRequest, context: Context) -> pb.GetBalancesResponse:
         """Show the account of a user, if there is one."""

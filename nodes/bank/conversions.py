@@ -2,10 +2,13 @@
 
 from collections.abc import Sequence
 
+from interbank.v1 import audit_pb2
 from interbank.v1 import bank_pb2 as pb
 
+from nodes.bank.turn import Cut
 from nodes.core.ledger import Entry, Hold
 from nodes.core.messages import Contradiction, Decide, Outcome, Prepare, Reason, TransactionKey, Vote
+from nodes.runtime.chain_messages import write_head
 
 
 def read_prepares(request: pb.TransactRequest) -> list[Prepare]:
@@ -43,6 +46,33 @@ def write_contradiction(contradiction: Contradiction) -> pb.Contradiction:
     """Say what cannot be true together."""
     payment_id, payer, epoch, said, recorded = contradiction
     return pb.Contradiction(transaction=write_key((payment_id, payer, epoch)), said=said, recorded=recorded)
+
+
+def write_cut(cut: Cut, bank: str) -> pb.BankCut:
+    """Say how the books of ``bank`` stood."""
+    totals = [
+        pb.CutTotals(currency=currency, paid_in_minor=clearing.paid_in, due_to_minor=clearing.due_to)
+        for currency, clearing in sorted(cut.clearing.items())
+    ]
+    return pb.BankCut(
+        number=cut.number, bank=bank, head=write_head(cut.head), totals=totals, in_doubt=cut.in_doubt
+    )
+
+
+def write_entry_record(sequence: int, entry: Entry) -> audit_pb2.EntryRecord:
+    """Show an entry of the journal whole, as it is hashed."""
+    payment_id, payer, epoch, outcome, reason, debit_account, credit_account, amount_minor, currency, at_us = entry
+    return audit_pb2.EntryRecord(
+        sequence=sequence,
+        key=pb.TransactionKey(payment_id=payment_id, payer=payer, epoch=epoch),
+        outcome=outcome,
+        reason=reason,
+        debit_account=debit_account,
+        credit_account=credit_account,
+        amount_minor=amount_minor,
+        currency=currency,
+        at_us=at_us,
+    )
 
 
 def write_hold(hold: Hold) -> pb.BankTransaction:

@@ -8,13 +8,22 @@ from collections.abc import Callable
 
 from interbank.v1 import bank_pb2 as pb
 
-from nodes.bank.conversions import read_decides, read_prepares, write_contradiction, write_key, write_votes
+from nodes.bank.conversions import (
+    read_decides,
+    read_prepares,
+    write_contradiction,
+    write_cut,
+    write_key,
+    write_votes,
+)
 from nodes.bank.store import BankStore
 from nodes.bank.turn import Event, Opened, Received, Said, take_turn
 from nodes.core.ledger import Ledger
 from nodes.core.messages import Contradiction
 from nodes.core.participant import Participant
 from nodes.core.soundness import demand_sound_decides, demand_sound_prepares
+from nodes.runtime.audit_service import Standing
+from nodes.runtime.chain_messages import read_head, write_head
 from nodes.runtime.crash_points import reach
 from nodes.runtime.turns import Inbox, run_turns
 
@@ -26,10 +35,13 @@ class BankLoop:
 
     def __init__(self, bank: str, store: BankStore, report: Callable[[Contradiction], None]) -> None:
         self.ledger = Ledger(store.find_account, store.holds())
+        self._bank = bank
         self._participant = Participant(bank, self.ledger)
         self._store = store
         self._report = report
         self._inbox: Inbox[Event] = Inbox()
+        self.standing: Standing | None = None
+        """The books of the newest cut that was to be kept."""
 
     async def run(self) -> None:
         """Take turns until cancelled. An exception means that the process must end at once."""
@@ -45,7 +57,9 @@ class BankLoop:
         demand_sound_prepares(self._participant.bank, prepares)
         demand_sound_decides(decides)
         reach("bank.prepare.received" if prepares else "bank.decision.received")
-        self._inbox.put(Received(prepares, decides, reply, request.number))
+        if request.HasField("head"):
+            self._store.chain.hear("gateway", read_head(request.head))
+        self._inbox.put(Received(prepares, decides, reply, request.number, request.cut, request.keep_books))
 
     def receive_decisions(self, decides: pb.Decides) -> None:
         """Take the answer to an inquiry. Raises ValueError."""
@@ -61,13 +75,18 @@ class BankLoop:
                 self._report(contradiction)
             if said.stream is not None:
                 reach("bank.vote.durable-unsent" if said.votes else "bank.entry.durable-unconfirmed")
-                said.stream(_write_response(said))
+                said.stream(self._write_response(said))
 
-
-def _write_response(said: Said) -> pb.TransactResponse:
-    return pb.TransactResponse(
-        votes=write_votes(said.votes),
-        done_number=said.number,
-        in_doubt=map(write_key, said.in_doubt),
-        contradictions=map(write_contradiction, said.contradictions),
-    )
+    def _write_response(self, said: Said) -> pb.TransactResponse:
+        response = pb.TransactResponse(
+            votes=write_votes(said.votes),
+            done_number=said.number,
+            in_doubt=map(write_key, said.in_doubt),
+            contradictions=map(write_contradiction, said.contradictions),
+            head=write_head(self._store.chain.head),
+        )
+        if said.cut is not None:
+            response.cut.CopyFrom(write_cut(said.cut, self._bank))
+            if said.cut.accounts is not None:
+                self.standing = Standing(said.cut.number, said.cut.accounts, said.cut.holds, ())
+        return response

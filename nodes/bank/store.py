@@ -9,7 +9,7 @@ The database states the rules a second time: a customer's available balance belo
 zero, or a change to the journal, is refused by SQL whatever the code above thinks.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -17,6 +17,7 @@ import apsw
 
 from nodes.core.ledger import Account, Changes, Entry, Hold, compare_accounts, paid_in_account
 from nodes.core.messages import Outcome, PaymentKey, Reason
+from nodes.core.settlement import Clearing
 from nodes.runtime.chain_table import CHAIN_SCHEMA, ChainTable
 from nodes.runtime.crash_points import reach
 from nodes.runtime.database import BooksAltered, CommitCount, DatabaseUnusable, open_database, select_in
@@ -227,12 +228,22 @@ class BankStore:
         """Return how many customers have an account."""
         return int(self._execute("SELECT count(*) FROM account WHERE name NOT GLOB '@*'").get)
 
+    def clearing(self) -> dict[str, Clearing]:
+        """Return the bank's own accounts, by currency. Reads a row a bank."""
+        own: dict[str, Clearing] = {}
+        query = "SELECT name, currency, posted FROM account WHERE name > '@' AND name < 'A'"
+        for name, currency, posted in self._execute(query):
+            paid_in, due_to = own.get(currency) or Clearing(0, {})
+            if name == paid_in_account(currency):
+                own[currency] = Clearing(paid_in - posted, due_to)
+            else:
+                own[currency] = Clearing(paid_in, {**due_to, name[1:].partition("/")[0]: posted})
+        return own
+
     def net_due(self, currency: str) -> int:
         """Return what this bank owes all others together; below 0, what it is owed. Reads a row a bank."""
-        query = "SELECT name, posted FROM account WHERE name > '@' AND name < 'A'"
-        rows = self._execute(query)
-        own = paid_in_account(currency)
-        return sum(posted for name, posted in rows if name.endswith(f"/{currency}") and name != own)
+        own = self.clearing().get(currency)
+        return sum(own.due_to.values()) if own else 0
 
     def sum_accounts(self) -> dict[str, CurrencySums]:
         """Add up the accounts, by currency."""
@@ -247,6 +258,12 @@ class BankStore:
                 due_to[name[1:].partition("/")[0]] = posted
             sums[currency] = CurrencySums(customers, paid_in, all_held, due_to)
         return sums
+
+    def read_entries(self, after: int, until: int) -> Iterator[tuple[int, Entry]]:
+        """Yield (sequence, entry) of the journal with sequences in (after, until]."""
+        query = "SELECT * FROM journal WHERE sequence > ? AND sequence <= ? ORDER BY sequence"
+        for row in self._execute(query, (after, until)):
+            yield row[0], _entry(row)
 
     def find_alterations(self) -> list[str]:
         """Say what others than this program have changed, as far as it can be seen in a short time.

@@ -4,12 +4,15 @@ Duties 1 and 2 of `nodes.core`, in one place that knows no network: the program'
 and the simulator call it alike.
 """
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from nodes.bank.store import BankStore
-from nodes.core.ledger import Entry
+from nodes.core.chain import Head
+from nodes.core.ledger import Account, Entry, Hold
 from nodes.core.messages import Contradiction, Decide, PaymentKey, Prepare, TransactionKey, Vote
 from nodes.core.participant import Participant
+from nodes.core.settlement import Clearing
 from nodes.runtime.crash_points import reach
 
 Stream = Any
@@ -29,9 +32,22 @@ class Received(NamedTuple):
     decides: list[Decide]
     stream: Stream
     number: int = 0
+    cut: int = 0
+    keeps_books: bool = False
 
 
 Event = Opened | Received
+
+
+class Cut(NamedTuple):
+    """How the books stood after a message that asked for it; ``accounts`` and ``holds`` if they are to be kept."""
+
+    number: int
+    head: Head
+    clearing: dict[str, Clearing]
+    in_doubt: int
+    accounts: list[Account] | None
+    holds: list[Hold]
 
 
 class Said(NamedTuple):
@@ -42,16 +58,44 @@ class Said(NamedTuple):
     votes: list[Vote]
     contradictions: list[Contradiction]
     in_doubt: list[TransactionKey]
+    cut: Cut | None = None
 
 
 def take_turn(participant: Participant, store: BankStore, events: list[Event], now_us: int) -> list[Said]:
     """Carry out all that has gathered. An exception means that the process must end without a word."""
+    said: list[Said] = []
+    for part in _split_at_cuts(events):
+        said += _take_part(participant, store, part, now_us)
+    return said
+
+
+def _split_at_cuts(events: list[Event]) -> Iterator[list[Event]]:
+    """Yield the events up to each that asks for a cut, then the rest: it is read from the disk, between writes."""
+    start = 0
+    for end, event in enumerate(events, 1):
+        if isinstance(event, Received) and event.cut:
+            yield events[start:end]
+            start = end
+    if start < len(events):
+        yield events[start:]
+
+
+def _take_part(participant: Participant, store: BankStore, events: list[Event], now_us: int) -> list[Said]:
     participant.start_turn(_look_up(participant, store, events), now_us)
     said = [_answer(participant, event) for event in events]
     changes = participant.ledger.take_changes()
     if any(changes):
         store.write(changes, now_us)
+    last = events[-1]
+    if isinstance(last, Received) and last.cut:
+        said[-1] = said[-1]._replace(cut=_take_cut(last, participant, store))
     return said
+
+
+def _take_cut(asked: Received, participant: Participant, store: BankStore) -> Cut:
+    holds = list(participant.ledger.holds.values())
+    accounts = store.accounts() if asked.keeps_books else None
+    return Cut(asked.cut, store.chain.head, store.clearing(), len(holds), accounts, holds if accounts else [])
 
 
 def _look_up(participant: Participant, store: BankStore, events: list[Event]) -> dict[PaymentKey, Entry]:

@@ -26,6 +26,7 @@ tenth of a call of its own. Outcomes, errors and the caller's duty are the same.
 """
 
 from nodes.client.async_client import AsyncClient
+from nodes.client.book_lines import read_books
 from nodes.client.client import (
     Balance,
     Balances,
@@ -81,4 +82,5 @@ __all__ = [
     "State",
     "Undelivered",
     "new_payment_id",
+    "read_books",
 ]

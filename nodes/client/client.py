@@ -1,7 +1,7 @@
 """Typed calls to the gateway, for programs without an event loop. Nothing here retries by itself."""
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -11,19 +11,30 @@ from typing import Any, Self, TypeVar
 import grpc
 import uuid_utils
 from google.protobuf.timestamp_pb2 import Timestamp
-from interbank.v1 import access_pb2, bank_pb2, bank_pb2_grpc, operator_pb2, operator_pb2_grpc, payment_pb2_grpc
+from interbank.v1 import (
+    access_pb2,
+    audit_pb2,
+    audit_pb2_grpc,
+    bank_pb2,
+    bank_pb2_grpc,
+    operator_pb2,
+    operator_pb2_grpc,
+    payment_pb2_grpc,
+)
 from interbank.v1 import payment_pb2 as pb
 
 from nodes.client.errors import explain
 from nodes.core.messages import Outcome, Reason
 from nodes.core.names import Identity, PeerKind
 from nodes.core.violations import parse_payment_id
+from nodes.runtime.pages import RECORDS_PAGE
 from nodes.runtime.tls import CertificateUnusable, Tls, dial_blocking, load_again
 
 _CALL_TIMEOUT_S = 5.0
 PAY_TIMEOUT_S = 10.0
 _TOTALS_TIMEOUT_S = 60.0
 _MENDED_BY_RENEWAL = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.PERMISSION_DENIED)
+_PAGE_TIMEOUT_S = 20.0
 
 Answer = TypeVar("Answer")
 
@@ -244,7 +255,38 @@ class _OperatorLine(_Line):
         )
 
 
-class OperatorClient(_OperatorLine):
+class AuditLine(_OperatorLine):
+    """A line to any node that reads its records, page by page."""
+
+    def _open(self) -> None:
+        super()._open()
+        self._audit_stub = audit_pb2_grpc.AuditServiceStub(self._channel)
+
+    def standing(self, cut: int) -> Iterator[audit_pb2.ReadStandingResponse]:
+        """Yield the pages of what changes, as it stood at the cut."""
+        start = 0
+        while True:
+            request = audit_pb2.ReadStandingRequest(cut=cut, start=start)
+            page = self._call(lambda: self._audit_stub.ReadStanding, request, timeout=_PAGE_TIMEOUT_S)
+            yield page
+            start = page.next_start
+            if not start:
+                return
+
+    def records(self, until: int) -> Iterator[audit_pb2.ReadRecordsResponse]:
+        """Yield the pages of what is written once, up to a sequence."""
+        for after in range(0, until, RECORDS_PAGE):
+            request = audit_pb2.ReadRecordsRequest(after=after, until=until)
+            yield self._call(lambda: self._audit_stub.ReadRecords, request, timeout=_PAGE_TIMEOUT_S)
+
+    def links(self, until: int) -> Iterator[audit_pb2.ReadLinksResponse]:
+        """Yield the pages of the chain, up to the number of a link."""
+        for after in range(0, until, RECORDS_PAGE):
+            request = audit_pb2.ReadLinksRequest(after=after, until=until)
+            yield self._call(lambda: self._audit_stub.ReadLinks, request, timeout=_PAGE_TIMEOUT_S)
+
+
+class OperatorClient(AuditLine):
     """The gateway, as the operator's certificate calls it."""
 
     def _open(self) -> None:
@@ -256,6 +298,11 @@ class OperatorClient(_OperatorLine):
         request = operator_pb2.ShowPaymentRequest(payment_id=payment_id)
         return self._call(lambda: self._stub.ShowPayment, request, timeout=_CALL_TIMEOUT_S)
 
+    def take_cut(self, *, keep_books: bool = False) -> operator_pb2.TakeCutResponse:
+        """Return how the books of all banks stood at one moment; `GatewayAway` while a bank is away."""
+        request = operator_pb2.TakeCutRequest(keep_books=keep_books)
+        return self._call(lambda: self._stub.TakeCut, request, timeout=_TOTALS_TIMEOUT_S)
+
     def collect_totals(self) -> operator_pb2.CollectTotalsResponse:
         """Return the sums of every bank's books."""
         return self._call(
@@ -263,7 +310,7 @@ class OperatorClient(_OperatorLine):
         )
 
 
-class BankInspector(_OperatorLine):
+class BankInspector(AuditLine):
     """A bank, as the operator's certificate calls it."""
 
     def __init__(self, name: str, address: str, tls: Tls) -> None:

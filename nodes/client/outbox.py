@@ -162,6 +162,10 @@ class Outbox:
         """Tell whether an item has waited for too long without having been sent."""
         return item.state is State.NEVER_SENT and self._clock() - item.saved_at > EXPIRES_AFTER_S
 
+    def all_items(self) -> list[Item]:
+        """Return every item of every user, in the order of saving."""
+        return self._select("ORDER BY number", ())
+
     def count_waiting(self) -> dict[str, int]:
         """Return how many items wait, by user."""
         if not self.path.exists():

@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 Record = tuple[Any, ...]
 """Whole numbers, texts of one line, 16-byte ids; None only where the whole column is."""
 
+HASH_BYTES = 32
 _ID_BYTES = 16
 
 

@@ -3,12 +3,13 @@
 import argparse
 import asyncio
 import sys
+import time
 from contextlib import suppress
 from contextvars import Context
 from pathlib import Path
 
 import grpc
-from interbank.v1 import operator_pb2, operator_pb2_grpc, payment_pb2_grpc, registry_pb2_grpc
+from interbank.v1 import audit_pb2_grpc, operator_pb2, operator_pb2_grpc, payment_pb2_grpc, registry_pb2_grpc
 from structlog.typing import FilteringBoundLogger
 
 from nodes.core.coordinator import Coordinator
@@ -17,6 +18,7 @@ from nodes.gateway.audit_log import AuditLog
 from nodes.gateway.bank_link import BankLink
 from nodes.gateway.logins import Logins
 from nodes.gateway.loop import GatewayLoop
+from nodes.gateway.money_check import MoneyCheck
 from nodes.gateway.operator_service import OperatorService
 from nodes.gateway.payment_service import PaymentService
 from nodes.gateway.registry_service import RegistryService
@@ -24,6 +26,7 @@ from nodes.gateway.store import GatewayStore
 from nodes.gateway.tokens import TokenIssuer, TokenKeyUnusable, load_token_key
 from nodes.gateway.transactions_file import TransactionsFile
 from nodes.gateway.users import UsersUnusable, load_users
+from nodes.runtime.audit_service import AuditService
 from nodes.runtime.client_calls import ClientCalls
 from nodes.runtime.crash_points import obey, reach
 from nodes.runtime.event_log import log_contradiction, open_event_log
@@ -98,15 +101,18 @@ async def _serve(flags: argparse.Namespace, told: asyncio.Event) -> None:
     server.add("interbank.v1.RegistryService", registry_pb2_grpc.add_RegistryServiceServicer_to_server, registry)
     operator = OperatorService(loop, store)
     server.add("interbank.v1.OperatorService", operator_pb2_grpc.add_OperatorServiceServicer_to_server, operator)
+    auditing = AuditService(store.chain, operator.standing, operator.read_records)
+    server.add("interbank.v1.AuditService", audit_pb2_grpc.add_AuditServiceServicer_to_server, auditing)
+    money = MoneyCheck(loop.cuts, log)
     watch = FileWatch(lambda fault: log.warning("file_unusable", fault=fault))
     live.watch(watch)
-    status = Status(loop, store)
+    status = Status(loop, store, money)
     node = NodeService(
         name="gateway", role="gateway", instance=flags.instance, describe=status.describe, live=live, watch=watch
     )
     server.add("interbank.v1.NodeService", operator_pb2_grpc.add_NodeServiceServicer_to_server, node)
     log.info("started", epoch=epoch, decisions=coordinator.last_sequence)
-    tasks = [asyncio.create_task(run_or_die(loop.run())), asyncio.create_task(run_or_die(watch.run()))]
+    tasks = [asyncio.create_task(run_or_die(part.run())) for part in (loop, watch, money)]
     for name, address in store.banks().items():
         banks.reach(name, address)
     await server.start()
@@ -188,8 +194,9 @@ class Banks:
 class Status:
     """Says how the gateway is."""
 
-    def __init__(self, loop: GatewayLoop, store: GatewayStore) -> None:
+    def __init__(self, loop: GatewayLoop, store: GatewayStore, money: MoneyCheck) -> None:
         self.is_ready = False
+        self._money = money
         self._loop = loop
         self._store = store
 
@@ -202,6 +209,10 @@ class Status:
         gateway.epoch = self._loop.coordinator.epoch
         gateway.committed, gateway.declined = self._store.tally()
         gateway.under_way = len(self._loop.coordinator.open)
+        verdict = self._money.verdict
+        if verdict is not None:
+            gateway.money, gateway.money_failed = verdict.said, verdict.has_failed
+            gateway.money_age_ms = int((time.monotonic() - verdict.at_s) * 1000)
         for link in self._loop.links.values():
             gateway.banks.add(name=link.name, address=link.address, is_connected=link.is_connected)
 

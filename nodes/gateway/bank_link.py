@@ -20,10 +20,13 @@ from interbank.v1 import bank_pb2 as pb
 from interbank.v1 import bank_pb2_grpc
 from structlog.typing import FilteringBoundLogger
 
+from nodes.core.chain import Head
 from nodes.core.messages import Decide, Prepare
 from nodes.core.soundness import Unsound, demand_sound_keys
 from nodes.gateway.conversions import read_keys, write_decides, write_prepares
+from nodes.gateway.heads import Heads
 from nodes.runtime.call_log import CALLED, CallLog
+from nodes.runtime.chain_messages import write_head
 from nodes.runtime.crash_points import reach
 from nodes.runtime.turns import Inbox
 
@@ -45,11 +48,21 @@ _MESSAGE_ITEMS_MAX = 8192
 """Prepares and decisions in one message: keeps it far below the transport's limit."""
 
 
+class Marker(NamedTuple):
+    """Asks the bank how its books stand when this comes."""
+
+    cut: int
+    keeps_books: bool
+
+
 class Batch(NamedTuple):
     """What one turn has for a bank."""
 
     prepares: list[Prepare]
     decides: list[Decide]
+    head: Head
+    """The gateway's chain after that turn."""
+    marker: Marker | None = None
 
 
 class BankEvents(NamedTuple):
@@ -58,6 +71,11 @@ class BankEvents(NamedTuple):
     connected: Callable[[str, pb.TransactResponse], None]
     received: Callable[[str, pb.TransactResponse], None]
     disconnected: Callable[[str], None]
+    heads: Heads
+
+
+class HeadsDiffer(ConnectionError):
+    """The books of the bank, or of the gateway, are not those that the other has heard of."""
 
 
 class BankLink:
@@ -190,18 +208,28 @@ class BankLink:
 
     async def _open_stream(self) -> "tuple[_Stream, pb.TransactResponse]":
         channel = self._open_channel(self.name, self.address)
-        stream = _Stream(channel, lambda response: self._events.received(self.name, response), self._log)
         try:
+            await self._compare_heads(bank_pb2_grpc.BankServiceStub(channel))
+            stream = _Stream(channel, lambda response: self._events.received(self.name, response), self._log)
             return stream, await stream.open()
         except BaseException:
             await channel.close()
             raise
 
+    async def _compare_heads(self, stub: "bank_pb2_grpc.BankServiceAsyncStub") -> None:
+        """Have nothing to do with a bank when its books, or ours, are not those that the other knows."""
+        request = pb.CompareHeadsRequest(number=self._events.heads.heard_number(self.name))
+        response = await stub.CompareHeads(request, timeout=_OPENING_TIMEOUT_S)
+        difference = self._events.heads.find_difference(self.name, response)
+        if difference:
+            raise HeadsDiffer(difference)
+
     def _report(self, error: Exception) -> None:
         details = (
             f"{error.code().name}: {error.details()}" if isinstance(error, grpc.aio.AioRpcError) else str(error)
         )
-        self._log.warning("bank_away", address=self.address, details=details or type(error).__name__)
+        write = self._log.critical if isinstance(error, HeadsDiffer) else self._log.warning
+        write("bank_away", address=self.address, details=details or type(error).__name__)
 
     def _retry_later(self, failures: int) -> None:
         longest_s = min(_RETRY_MAX_S, 0.05 * 2**failures)
@@ -309,7 +337,24 @@ class _Stream:
 
 
 def _messages(batches: list[Batch]) -> list[pb.TransactRequest]:
-    """Write all that has gathered as few messages."""
+    """Write all that has gathered as few messages; none reaches past a marker."""
+    messages: list[pb.TransactRequest] = []
+    start = 0
+    for end, batch in enumerate(batches, 1):
+        if batch.marker is None and end < len(batches):
+            continue
+        merged = _merge(batches[start:end])
+        if batch.marker is not None:
+            merged = merged or [pb.TransactRequest()]
+            merged[-1].cut, merged[-1].keep_books = batch.marker
+        if merged:
+            merged[-1].head.CopyFrom(write_head(batch.head))
+        messages += merged
+        start = end
+    return messages
+
+
+def _merge(batches: list[Batch]) -> list[pb.TransactRequest]:
     prepares = [prepare for batch in batches for prepare in batch.prepares]
     decides = [decide for batch in batches for decide in batch.decides]
     epoch = next((batch.prepares[0].epoch for batch in batches if batch.prepares), 0)

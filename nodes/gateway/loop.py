@@ -16,8 +16,11 @@ from nodes.core.messages import Contradiction, Decide, Decision, Payment, Transa
 from nodes.core.soundness import demand_sound_keys
 from nodes.gateway.bank_link import BankEvents, BankLink, Batch
 from nodes.gateway.conversions import read_keys, read_votes
+from nodes.gateway.cuts import Cuts
+from nodes.gateway.heads import Heads
 from nodes.gateway.store import GatewayStore
 from nodes.gateway.turn import Begin, Connected, DeadlineCame, Disconnected, Event, Inquiry, Now, Voted, take_turn
+from nodes.runtime.chain_messages import read_head
 from nodes.runtime.crash_points import reach
 from nodes.runtime.turns import Inbox, run_turns
 
@@ -48,6 +51,7 @@ class GatewayLoop:
         self._report = report
         self._inbox: Inbox[Event] = Inbox()
         self._alarm: asyncio.TimerHandle | None = None
+        self.cuts = Cuts(coordinator, store.chain, self.links, lambda: self._inbox.put(DeadlineCame()))
 
     async def run(self) -> None:
         """Take turns until cancelled. An exception means that the process must end at once."""
@@ -87,9 +91,14 @@ class GatewayLoop:
             connected=lambda bank, opening: self._inbox.put(Connected(bank, read_keys(opening.in_doubt))),
             received=self._receive,
             disconnected=lambda bank: self._inbox.put(Disconnected(bank)),
+            heads=Heads(self._store.chain),
         )
 
     def _receive(self, bank: str, response: pb.TransactResponse) -> None:
+        if response.HasField("head"):
+            self._store.chain.hear(bank, read_head(response.head))
+        if response.HasField("cut"):
+            self.cuts.take_answer(bank, response.cut)
         if response.votes.payment_ids or response.contradictions:
             reach("gateway.vote.received")
             contradictions = _read_contradictions(bank, response.contradictions)
@@ -102,9 +111,11 @@ class GatewayLoop:
         now = Now(time.monotonic_ns() // 1_000_000, time.time_ns() // 1000)
         spoken = take_turn(self.coordinator, self._store, events, now)
         self._speak(spoken.effects)
+        self.cuts.mark()
         for inquiry, decides in spoken.inquiries:
             reach("gateway.inquiry.unanswered")
             inquiry.caller(decides)
+            self.cuts.inquiries += 1
         reach("gateway.turn.callers-told")
         self._record(spoken.effects.decisions.values())
         reach("gateway.turn.lines-written")
@@ -118,7 +129,8 @@ class GatewayLoop:
         if effects.decisions:
             reach("gateway.decision.durable-none-told")
         for bank in {*effects.prepares, *effects.decides}:
-            self.links[bank].send(Batch(effects.prepares.get(bank, []), effects.decides.get(bank, [])))
+            prepares, decides = effects.prepares.get(bank, []), effects.decides.get(bank, [])
+            self.links[bank].send(Batch(prepares, decides, self._store.chain.head))
         if effects.decisions:
             reach("gateway.decision.callers-untold")
         for caller, answer in effects.answers:

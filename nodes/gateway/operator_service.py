@@ -3,14 +3,17 @@
 import asyncio
 
 import grpc
-from interbank.v1 import bank_pb2, operator_pb2_grpc, payment_pb2
+from interbank.v1 import audit_pb2, bank_pb2, operator_pb2_grpc, payment_pb2
 from interbank.v1 import operator_pb2 as pb
 
 from nodes.core.violations import Malformed, parse_payment_id
 from nodes.gateway.bank_link import BankLink
-from nodes.gateway.conversions import write_decision, write_open_payment
+from nodes.gateway.conversions import write_decision, write_decision_record, write_open_payment
+from nodes.gateway.cuts import CutImpossible
 from nodes.gateway.loop import GatewayLoop
 from nodes.gateway.store import GatewayStore
+from nodes.runtime.audit_service import Standing
+from nodes.runtime.chain_messages import write_head
 from nodes.runtime.refusal import RequestRefused
 from nodes.runtime.rpc import Context
 
@@ -39,6 +42,24 @@ class OperatorService(operator_pb2_grpc.OperatorServiceServicer):
                 for payer, payment, epoch in known
             ]
         )
+
+    async def TakeCut(self, request: pb.TakeCutRequest, context: Context) -> pb.TakeCutResponse:
+        """Find a moment at which the books of all banks must add up."""
+        try:
+            cut = await self._loop.cuts.take(keep_books=request.keep_books)
+        except CutImpossible as error:
+            raise RequestRefused(grpc.StatusCode.UNAVAILABLE, f"no cut can be taken: {error}", (), 1.0) from error
+        epoch = self._loop.coordinator.epoch
+        return pb.TakeCutResponse(cut=cut.number, epoch=epoch, head=write_head(cut.head), banks=cut.banks)
+
+    def read_records(self, after: int, until: int) -> audit_pb2.ReadRecordsResponse:
+        """Return a page of decisions for an auditor."""
+        decisions = self._store.read_decisions(after, until)
+        return audit_pb2.ReadRecordsResponse(decisions=map(write_decision_record, decisions))
+
+    def standing(self) -> Standing:
+        """Return what changes in the gateway's records, for an auditor."""
+        return Standing(self._loop.cuts.number, (), (), self._store.contradictions())
 
     async def CollectTotals(self, request: pb.CollectTotalsRequest, context: Context) -> pb.CollectTotalsResponse:
         """Ask every bank for its sums."""

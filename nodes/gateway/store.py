@@ -186,6 +186,17 @@ class GatewayStore:
         """Return the address of each bank that has registered."""
         return dict(self._execute("SELECT name, address FROM bank ORDER BY name"))
 
+    def contradictions(self) -> list[Contradiction]:
+        """Return all contradictions on record."""
+        rows: Any = self._execute("SELECT payment_id, payer, epoch, said, recorded FROM contradiction")
+        return [Contradiction(*row) for row in rows]
+
+    def read_decisions(self, after: int, until: int) -> Iterator[Decision]:
+        """Yield the decisions with sequences in (after, until]."""
+        query = "SELECT * FROM decision WHERE sequence > ? AND sequence <= ? ORDER BY sequence"
+        for row in self._execute(query, (after, until)):
+            yield _decision(row)
+
     def count_contradictions(self) -> int:
         """Return how many contradictions have been recorded."""
         return self._number("SELECT count(*) FROM contradiction")
@@ -213,8 +224,7 @@ class GatewayStore:
 
     def decisions_since(self, sequence: int) -> Iterator[Decision]:
         """Yield the decisions after ``sequence``, oldest first."""
-        for row in self._execute("SELECT * FROM decision WHERE sequence > ? ORDER BY sequence", (sequence,)):
-            yield _decision(row)
+        return self.read_decisions(sequence, 2**63 - 1)
 
     def history(self, user: str, before: int, limit: int) -> list[Decision]:
         """Return up to ``limit`` decisions that concern ``user``, with sequences below ``before``, newest first.

@@ -4,7 +4,7 @@ link    one row for each turn that added records: the hash over all up to it
 heard   what other nodes said were their heads, each with the link that covers it
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import apsw
@@ -97,10 +97,22 @@ class ChainTable:
         rows: Any = self._execute("SELECT node, number, hash, max(link) FROM heard GROUP BY node ORDER BY node")
         return [Heard(*row[:3]) for row in rows]
 
+    def links(self, after: int, until: int) -> Iterator[Head]:
+        """Yield the links with numbers in (after, until]."""
+        query = "SELECT * FROM link WHERE number > ? AND number <= ? ORDER BY number"
+        rows: Any = self._execute(query, (after, until))
+        return (Head(*row) for row in rows)
+
+    def heard_with(self, after: int, until: int) -> list[tuple[int, Heard]]:
+        """Return what was heard with the links with numbers in (after, until]."""
+        query = "SELECT link, node, number, hash FROM heard WHERE link > ? AND link <= ? ORDER BY link, node"
+        rows: Any = self._execute(query, (after, until))
+        return [(link, Heard(*row)) for link, *row in rows]
+
     def find_breaks(self, *, whole: bool = False) -> list[str]:
         """Make the hashes anew and return what does not fit: of the newest links, or of all."""
         start = begin_chain(self._node) if whole else self._tail_start()
-        links = (Head(*row) for row in self._links_after(start.number))
+        links = self.links(start.number, self.head.number)
         breaks = list(find_breaks(start, links, self._read, self._heard_with))
         newest: Any = self._execute(f"SELECT coalesce(max(sequence), 0) FROM {self._table}").get  # noqa: S608
         if newest > self.head.last_sequence:
@@ -115,12 +127,8 @@ class ChainTable:
         ).fetchone()
         return Head(*row) if row else begin_chain(self._node)
 
-    def _links_after(self, number: int) -> Any:
-        return self._execute("SELECT * FROM link WHERE number > ? ORDER BY number", (number,))
-
     def _read(self, after: int, until: int) -> list[Record]:
         return self._execute(self._range, (after, until)).fetchall()
 
     def _heard_with(self, number: int) -> list[Heard]:
-        rows: Any = self._execute("SELECT node, number, hash FROM heard WHERE link = ? ORDER BY node", (number,))
-        return [Heard(*row) for row in rows]
+        return [heard for _, heard in self.heard_with(number - 1, number)]

@@ -21,13 +21,15 @@ _EVERY_S = 1.0
 def status(*, is_watched: bool, output: str, folder: ClusterFolder) -> None:
     """Show every node: state, health, what it uses, and what is wrong with it.
 
-    A bank's net position is what the other banks owe it (+), or it owes them (-).
+    A bank's net position is what the other banks owe it (+), or it owes them (-). The last
+    line says whether all books added up when the gateway last looked, some seconds ago.
 
     \b
     Exit code: 0 when all is well, else the sum of
       1  the gateway is down
       2  a bank is down
       4  a transaction has been in doubt for more than 10 s
+      8  the books of all banks do not add up
     \b
     Examples:
       cluster status

@@ -67,3 +67,29 @@ def test_torn_columns_are_not_read():
 def test_a_vote_of_a_kind_that_is_unknown_here_is_a_no():
     votes = pb.Votes(payment_ids=[FIRST], payers=["alice"], epochs=[1], kinds=[99], reasons=[99])
     assert read_votes(votes) == [Vote(FIRST, "alice", 1, VoteKind.NO, Reason.ABORTED_BY_BANK)]
+
+
+def test_a_cut_shows_what_was_carried_out_until_then_and_nothing_of_what_came_after():
+    connection = apsw.Connection(":memory:")
+    connection.execute(SCHEMA)
+    store = BankStore(connection)
+    store.open_accounts({"alice": 100}, "INR", now_us=0)
+    participant = Participant("HDFC", Ledger(store.find_account))
+    prepares = [Prepare(each, "alice", 1, "HDFC", "bob", "ICICI", 30, "INR") for each in (FIRST, SECOND)]
+    take_turn(participant, store, [Received(prepares, [], "stream", 1)], now_us=5)
+    events = [
+        Received([], [Decide(FIRST, "alice", 1, commit=True)], "stream", 2),
+        Received([], [], "stream", 3, cut=7, keeps_books=True),
+        Received([], [Decide(SECOND, "alice", 1, commit=True)], "stream", 4),
+    ]
+    before, at, after = take_turn(participant, store, events, now_us=6)
+    assert before.cut is None
+    assert after.cut is None
+    assert at.cut is not None
+    assert (at.number, at.cut.number, at.cut.in_doubt) == (3, 7, 1)
+    assert at.cut.clearing["INR"] == (100, {"ICICI": 30})
+    assert {account.name: account.posted for account in at.cut.accounts or ()}["alice"] == 70
+    assert [hold.payment_id for hold in at.cut.holds] == [SECOND]
+    assert at.cut.head.last_sequence == 2
+    assert store.chain.head.last_sequence == 3
+    assert store.find_alterations() == []

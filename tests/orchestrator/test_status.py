@@ -130,6 +130,15 @@ def test_the_exit_code_is_the_sum_of_what_is_wrong(
     assert exit_code([node("gateway", **gateway), node("HDFC", **bank)]) == code
 
 
+def test_the_summary_says_whether_the_books_of_all_banks_added_up() -> None:
+    sound = [node("gateway", counters={"money": "OK 38,000.00 INR", "money_failed": False})]
+    assert summarise(sound) == "1 of 1 serving | money OK 38,000.00 INR | 0 in doubt"
+    assert exit_code(sound) == 0
+    failed = [node("gateway", counters={"money": "FAILED: HDFC and SBI differ", "money_failed": True})]
+    assert "money FAILED: HDFC and SBI differ" in summarise(failed)
+    assert (exit_code(failed), hint(failed)) == (8, "cluster audit")
+
+
 def test_the_summary_counts() -> None:
     assert summarise([node("gateway"), node(**DOWN)]) == "1 of 2 serving | 0 in doubt"
     assert summarise([node(**OLD)]) == "1 of 1 serving | 1 in doubt (oldest 10 s)"

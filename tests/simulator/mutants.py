@@ -62,7 +62,7 @@ MUTANTS = [
     Mutant("answers inquiries without looking", gateway_turn, "_keys", "keys += [(payment_id, payer) for payment_id, payer, _ in transactions]", "pass"),
     Mutant("hears a bank connect and says nothing", Coordinator, "answer_inquiry", "answers.append(Decide(payment_id, payer, epoch, decision.is_committed))", "pass"),
     # -- a bank votes
-    Mutant("votes before the hold is on disk", bank_turn, "take_turn", "if any(changes):", "if changes.entries:"),
+    Mutant("votes before the hold is on disk", bank_turn, "_take_part", "if any(changes):", "if changes.entries:"),
     Mutant("votes yes after an abort", Participant, "prepare", "if entry.epoch >= prepare.epoch:", "if entry.epoch > prepare.epoch:"),
     Mutant("prepares again what it recorded", Participant, "prepare", "if entry is not None:", "if False:"),
     Mutant("lets an older epoch take over a hold", Participant, "prepare", "if hold.epoch > prepare.epoch:", "if False:"),

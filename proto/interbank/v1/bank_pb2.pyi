@@ -99,15 +99,28 @@ class TransactRequest(_message.Message):
     PREPARES_FIELD_NUMBER: _builtins.int
     DECIDES_FIELD_NUMBER: _builtins.int
     NUMBER_FIELD_NUMBER: _builtins.int
+    HEAD_FIELD_NUMBER: _builtins.int
+    CUT_FIELD_NUMBER: _builtins.int
+    KEEP_BOOKS_FIELD_NUMBER: _builtins.int
     epoch: _builtins.int
     """The gateway's epoch: that of every prepare in this message."""
     number: _builtins.int
     """Counts the messages of this stream from 1."""
+    cut: _builtins.int
+    """Not 0: answer with `BankCut` how the books stand once this message is carried out,
+    and before anything after it is.
+    """
+    keep_books: _builtins.bool
+    """Keep accounts and holds of that moment for an auditor."""
     @_builtins.property
     def prepares(self) -> Global___Prepares: ...
     @_builtins.property
     def decides(self) -> Global___Decides:
         """Carried out before the prepares: what a payment has brought can be spent by the next."""
+
+    @_builtins.property
+    def head(self) -> Global___ChainHead:
+        """The gateway's chain of hashes, for the record."""
 
     def __init__(
         self,
@@ -116,14 +129,45 @@ class TransactRequest(_message.Message):
         prepares: Global___Prepares | None = ...,
         decides: Global___Decides | None = ...,
         number: _builtins.int = ...,
+        head: Global___ChainHead | None = ...,
+        cut: _builtins.int = ...,
+        keep_books: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["decides", b"decides", "prepares", b"prepares"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["decides", b"decides", "head", b"head", "prepares", b"prepares"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["decides", b"decides", "epoch", b"epoch", "number", b"number", "prepares", b"prepares"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cut", b"cut", "decides", b"decides", "epoch", b"epoch", "head", b"head", "keep_books", b"keep_books", "number", b"number", "prepares", b"prepares"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___TransactRequest: _TypeAlias = TransactRequest  # noqa: Y015
+
+@_typing.final
+class ChainHead(_message.Message):
+    """The newest link of a node's chain of hashes."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NUMBER_FIELD_NUMBER: _builtins.int
+    LAST_SEQUENCE_FIELD_NUMBER: _builtins.int
+    HASH_FIELD_NUMBER: _builtins.int
+    number: _builtins.int
+    last_sequence: _builtins.int
+    """The newest record that it covers."""
+    hash: _builtins.bytes
+    def __init__(
+        self,
+        *,
+        number: _builtins.int = ...,
+        last_sequence: _builtins.int = ...,
+        hash: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["hash", b"hash", "last_sequence", b"last_sequence", "number", b"number"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ChainHead: _TypeAlias = ChainHead  # noqa: Y015
 
 @_typing.final
 class Prepares(_message.Message):
@@ -221,6 +265,8 @@ class TransactResponse(_message.Message):
     DONE_NUMBER_FIELD_NUMBER: _builtins.int
     IN_DOUBT_FIELD_NUMBER: _builtins.int
     CONTRADICTIONS_FIELD_NUMBER: _builtins.int
+    HEAD_FIELD_NUMBER: _builtins.int
+    CUT_FIELD_NUMBER: _builtins.int
     done_number: _builtins.int
     """Every message of the stream up to this number is carried out, and durable."""
     @_builtins.property
@@ -233,6 +279,14 @@ class TransactResponse(_message.Message):
     def contradictions(self) -> _containers.RepeatedCompositeFieldContainer[Global___Contradiction]:
         """Decisions that contradict what is recorded here; nothing was changed."""
 
+    @_builtins.property
+    def head(self) -> Global___ChainHead:
+        """This bank's chain of hashes, for the record."""
+
+    @_builtins.property
+    def cut(self) -> Global___BankCut:
+        """Answers `TransactRequest.cut`."""
+
     def __init__(
         self,
         *,
@@ -240,14 +294,99 @@ class TransactResponse(_message.Message):
         done_number: _builtins.int = ...,
         in_doubt: _abc.Iterable[Global___TransactionKey] | None = ...,
         contradictions: _abc.Iterable[Global___Contradiction] | None = ...,
+        head: Global___ChainHead | None = ...,
+        cut: Global___BankCut | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["votes", b"votes"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cut", b"cut", "head", b"head", "votes", b"votes"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["contradictions", b"contradictions", "done_number", b"done_number", "in_doubt", b"in_doubt", "votes", b"votes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["contradictions", b"contradictions", "cut", b"cut", "done_number", b"done_number", "head", b"head", "in_doubt", b"in_doubt", "votes", b"votes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___TransactResponse: _TypeAlias = TransactResponse  # noqa: Y015
+
+@_typing.final
+class BankCut(_message.Message):
+    """How a bank's books stood when all that was decided until then was carried out, and no more."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NUMBER_FIELD_NUMBER: _builtins.int
+    BANK_FIELD_NUMBER: _builtins.int
+    HEAD_FIELD_NUMBER: _builtins.int
+    TOTALS_FIELD_NUMBER: _builtins.int
+    IN_DOUBT_FIELD_NUMBER: _builtins.int
+    number: _builtins.int
+    bank: _builtins.str
+    in_doubt: _builtins.int
+    @_builtins.property
+    def head(self) -> Global___ChainHead: ...
+    @_builtins.property
+    def totals(self) -> _containers.RepeatedCompositeFieldContainer[Global___CutTotals]: ...
+    def __init__(
+        self,
+        *,
+        number: _builtins.int = ...,
+        bank: _builtins.str = ...,
+        head: Global___ChainHead | None = ...,
+        totals: _abc.Iterable[Global___CutTotals] | None = ...,
+        in_doubt: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["head", b"head"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bank", b"bank", "head", b"head", "in_doubt", b"in_doubt", "number", b"number", "totals", b"totals"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BankCut: _TypeAlias = BankCut  # noqa: Y015
+
+@_typing.final
+class CutTotals(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class DueToMinorEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.int
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    CURRENCY_FIELD_NUMBER: _builtins.int
+    PAID_IN_MINOR_FIELD_NUMBER: _builtins.int
+    DUE_TO_MINOR_FIELD_NUMBER: _builtins.int
+    currency: _builtins.str
+    paid_in_minor: _builtins.int
+    @_builtins.property
+    def due_to_minor(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
+        """What this bank owes each other bank; below 0, is owed."""
+
+    def __init__(
+        self,
+        *,
+        currency: _builtins.str = ...,
+        paid_in_minor: _builtins.int = ...,
+        due_to_minor: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["currency", b"currency", "due_to_minor", b"due_to_minor", "paid_in_minor", b"paid_in_minor"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CutTotals: _TypeAlias = CutTotals  # noqa: Y015
 
 @_typing.final
 class Votes(_message.Message):
@@ -314,6 +453,54 @@ class Contradiction(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Contradiction: _TypeAlias = Contradiction  # noqa: Y015
+
+@_typing.final
+class CompareHeadsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NUMBER_FIELD_NUMBER: _builtins.int
+    number: _builtins.int
+    """The link of this bank's chain that the gateway has on record; 0 if none."""
+    def __init__(
+        self,
+        *,
+        number: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["number", b"number"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CompareHeadsRequest: _TypeAlias = CompareHeadsRequest  # noqa: Y015
+
+@_typing.final
+class CompareHeadsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LINK_FIELD_NUMBER: _builtins.int
+    HEARD_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def link(self) -> Global___ChainHead:
+        """That link as it is here; absent if it is not."""
+
+    @_builtins.property
+    def heard(self) -> Global___ChainHead:
+        """The newest link of the gateway's chain that this bank has on record; absent if none."""
+
+    def __init__(
+        self,
+        *,
+        link: Global___ChainHead | None = ...,
+        heard: Global___ChainHead | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["heard", b"heard", "link", b"link"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["heard", b"heard", "link", b"link"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CompareHeadsResponse: _TypeAlias = CompareHeadsResponse  # noqa: Y015
 
 @_typing.final
 class GetBalancesRequest(_message.Message):

@@ -39,6 +39,11 @@ class BankServiceStub(object):
                 request_serializer=interbank_dot_v1_dot_bank__pb2.TransactRequest.SerializeToString,
                 response_deserializer=interbank_dot_v1_dot_bank__pb2.TransactResponse.FromString,
                 _registered_method=True)
+        self.CompareHeads = channel.unary_unary(
+                '/interbank.v1.BankService/CompareHeads',
+                request_serializer=interbank_dot_v1_dot_bank__pb2.CompareHeadsRequest.SerializeToString,
+                response_deserializer=interbank_dot_v1_dot_bank__pb2.CompareHeadsResponse.FromString,
+                _registered_method=True)
         self.GetBalances = channel.unary_unary(
                 '/interbank.v1.BankService/GetBalances',
                 request_serializer=interbank_dot_v1_dot_bank__pb2.GetBalancesRequest.SerializeToString,
@@ -63,6 +68,14 @@ class BankServiceServicer(object):
         """One long-lived stream carries every payment of this bank: each way a message
         holds all that one turn of the sender's loop brought. The bank speaks first:
         an opening message with all that it holds in doubt.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CompareHeads(self, request, context):
+        """What this bank's chain of hashes is, and what it has heard of the gateway's: compared
+        before a stream is opened, so that nobody deals with books that were cut or made anew.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -96,6 +109,11 @@ def add_BankServiceServicer_to_server(servicer, server):
                     servicer.Transact,
                     request_deserializer=interbank_dot_v1_dot_bank__pb2.TransactRequest.FromString,
                     response_serializer=interbank_dot_v1_dot_bank__pb2.TransactResponse.SerializeToString,
+            ),
+            'CompareHeads': grpc.unary_unary_rpc_method_handler(
+                    servicer.CompareHeads,
+                    request_deserializer=interbank_dot_v1_dot_bank__pb2.CompareHeadsRequest.FromString,
+                    response_serializer=interbank_dot_v1_dot_bank__pb2.CompareHeadsResponse.SerializeToString,
             ),
             'GetBalances': grpc.unary_unary_rpc_method_handler(
                     servicer.GetBalances,
@@ -140,6 +158,33 @@ class BankService(object):
             '/interbank.v1.BankService/Transact',
             interbank_dot_v1_dot_bank__pb2.TransactRequest.SerializeToString,
             interbank_dot_v1_dot_bank__pb2.TransactResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CompareHeads(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/interbank.v1.BankService/CompareHeads',
+            interbank_dot_v1_dot_bank__pb2.CompareHeadsRequest.SerializeToString,
+            interbank_dot_v1_dot_bank__pb2.CompareHeadsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -36,6 +36,10 @@ class BankServiceStub:
     holds all that one turn of the sender's loop brought. The bank speaks first:
     an opening message with all that it holds in doubt.
     """
+    CompareHeads: _grpc.UnaryUnaryMultiCallable[_bank_pb2.CompareHeadsRequest, _bank_pb2.CompareHeadsResponse]
+    """What this bank's chain of hashes is, and what it has heard of the gateway's: compared
+    before a stream is opened, so that nobody deals with books that were cut or made anew.
+    """
     GetBalances: _grpc.UnaryUnaryMultiCallable[_bank_pb2.GetBalancesRequest, _bank_pb2.GetBalancesResponse]
     """The accounts of one user (none or one: a user has at most one per bank)."""
     GetTransactions: _grpc.UnaryUnaryMultiCallable[_bank_pb2.GetTransactionsRequest, _bank_pb2.GetTransactionsResponse]
@@ -50,6 +54,10 @@ class BankServiceAsyncStub(BankServiceStub):
     """One long-lived stream carries every payment of this bank: each way a message
     holds all that one turn of the sender's loop brought. The bank speaks first:
     an opening message with all that it holds in doubt.
+    """
+    CompareHeads: _aio.UnaryUnaryMultiCallable[_bank_pb2.CompareHeadsRequest, _bank_pb2.CompareHeadsResponse]  # type: ignore[assignment]
+    """What this bank's chain of hashes is, and what it has heard of the gateway's: compared
+    before a stream is opened, so that nobody deals with books that were cut or made anew.
     """
     GetBalances: _aio.UnaryUnaryMultiCallable[_bank_pb2.GetBalancesRequest, _bank_pb2.GetBalancesResponse]  # type: ignore[assignment]
     """The accounts of one user (none or one: a user has at most one per bank)."""
@@ -68,6 +76,16 @@ class BankServiceServicer(metaclass=_abc_1.ABCMeta):
         """One long-lived stream carries every payment of this bank: each way a message
         holds all that one turn of the sender's loop brought. The bank speaks first:
         an opening message with all that it holds in doubt.
+        """
+
+    @_abc_1.abstractmethod
+    def CompareHeads(
+        self,
+        request: _bank_pb2.CompareHeadsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_bank_pb2.CompareHeadsResponse, _abc.Awaitable[_bank_pb2.CompareHeadsResponse]]:
+        """What this bank's chain of hashes is, and what it has heard of the gateway's: compared
+        before a stream is opened, so that nobody deals with books that were cut or made anew.
         """
 
     @_abc_1.abstractmethod

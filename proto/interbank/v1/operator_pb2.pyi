@@ -178,12 +178,20 @@ class GatewayStatus(_message.Message):
     DECLINED_FIELD_NUMBER: _builtins.int
     UNDER_WAY_FIELD_NUMBER: _builtins.int
     BANKS_FIELD_NUMBER: _builtins.int
+    MONEY_FIELD_NUMBER: _builtins.int
+    MONEY_FAILED_FIELD_NUMBER: _builtins.int
+    MONEY_AGE_MS_FIELD_NUMBER: _builtins.int
     epoch: _builtins.int
     committed: _builtins.int
     """Decisions on record."""
     declined: _builtins.int
     under_way: _builtins.int
     """Payments whose votes are being collected."""
+    money: _builtins.str
+    """What the last cut showed: whether the books of all banks added up. Empty before the first."""
+    money_failed: _builtins.bool
+    money_age_ms: _builtins.int
+    """Age of that cut, in milliseconds."""
     @_builtins.property
     def banks(self) -> _containers.RepeatedCompositeFieldContainer[Global___BankConnection]: ...
     def __init__(
@@ -194,10 +202,13 @@ class GatewayStatus(_message.Message):
         declined: _builtins.int = ...,
         under_way: _builtins.int = ...,
         banks: _abc.Iterable[Global___BankConnection] | None = ...,
+        money: _builtins.str = ...,
+        money_failed: _builtins.bool = ...,
+        money_age_ms: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["banks", b"banks", "committed", b"committed", "declined", b"declined", "epoch", b"epoch", "under_way", b"under_way"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["banks", b"banks", "committed", b"committed", "declined", b"declined", "epoch", b"epoch", "money", b"money", "money_age_ms", b"money_age_ms", "money_failed", b"money_failed", "under_way", b"under_way"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -360,6 +371,58 @@ class BankTrace(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___BankTrace: _TypeAlias = BankTrace  # noqa: Y015
+
+@_typing.final
+class TakeCutRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KEEP_BOOKS_FIELD_NUMBER: _builtins.int
+    keep_books: _builtins.bool
+    """Have the banks keep their books of that moment, for AuditService to read."""
+    def __init__(
+        self,
+        *,
+        keep_books: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["keep_books", b"keep_books"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TakeCutRequest: _TypeAlias = TakeCutRequest  # noqa: Y015
+
+@_typing.final
+class TakeCutResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CUT_FIELD_NUMBER: _builtins.int
+    EPOCH_FIELD_NUMBER: _builtins.int
+    HEAD_FIELD_NUMBER: _builtins.int
+    BANKS_FIELD_NUMBER: _builtins.int
+    cut: _builtins.int
+    epoch: _builtins.int
+    @_builtins.property
+    def head(self) -> _bank_pb2.ChainHead:
+        """The gateway's chain at that moment."""
+
+    @_builtins.property
+    def banks(self) -> _containers.RepeatedCompositeFieldContainer[_bank_pb2.BankCut]: ...
+    def __init__(
+        self,
+        *,
+        cut: _builtins.int = ...,
+        epoch: _builtins.int = ...,
+        head: _bank_pb2.ChainHead | None = ...,
+        banks: _abc.Iterable[_bank_pb2.BankCut] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["head", b"head"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["banks", b"banks", "cut", b"cut", "epoch", b"epoch", "head", b"head"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TakeCutResponse: _TypeAlias = TakeCutResponse  # noqa: Y015
 
 @_typing.final
 class CollectTotalsRequest(_message.Message):

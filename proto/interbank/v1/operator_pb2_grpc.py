@@ -116,6 +116,11 @@ class OperatorServiceStub(object):
                 request_serializer=interbank_dot_v1_dot_operator__pb2.ShowPaymentRequest.SerializeToString,
                 response_deserializer=interbank_dot_v1_dot_operator__pb2.ShowPaymentResponse.FromString,
                 _registered_method=True)
+        self.TakeCut = channel.unary_unary(
+                '/interbank.v1.OperatorService/TakeCut',
+                request_serializer=interbank_dot_v1_dot_operator__pb2.TakeCutRequest.SerializeToString,
+                response_deserializer=interbank_dot_v1_dot_operator__pb2.TakeCutResponse.FromString,
+                _registered_method=True)
         self.CollectTotals = channel.unary_unary(
                 '/interbank.v1.OperatorService/CollectTotals',
                 request_serializer=interbank_dot_v1_dot_operator__pb2.CollectTotalsRequest.SerializeToString,
@@ -129,6 +134,14 @@ class OperatorServiceServicer(object):
 
     def ShowPayment(self, request, context):
         """All that the gateway and the banks know of one payment id.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def TakeCut(self, request, context):
+        """Finds a moment at which every bank has carried out all that was decided until then,
+        without holding up a payment. UNAVAILABLE while a bank is away.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -148,6 +161,11 @@ def add_OperatorServiceServicer_to_server(servicer, server):
                     servicer.ShowPayment,
                     request_deserializer=interbank_dot_v1_dot_operator__pb2.ShowPaymentRequest.FromString,
                     response_serializer=interbank_dot_v1_dot_operator__pb2.ShowPaymentResponse.SerializeToString,
+            ),
+            'TakeCut': grpc.unary_unary_rpc_method_handler(
+                    servicer.TakeCut,
+                    request_deserializer=interbank_dot_v1_dot_operator__pb2.TakeCutRequest.FromString,
+                    response_serializer=interbank_dot_v1_dot_operator__pb2.TakeCutResponse.SerializeToString,
             ),
             'CollectTotals': grpc.unary_unary_rpc_method_handler(
                     servicer.CollectTotals,
@@ -183,6 +201,33 @@ class OperatorService(object):
             '/interbank.v1.OperatorService/ShowPayment',
             interbank_dot_v1_dot_operator__pb2.ShowPaymentRequest.SerializeToString,
             interbank_dot_v1_dot_operator__pb2.ShowPaymentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TakeCut(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/interbank.v1.OperatorService/TakeCut',
+            interbank_dot_v1_dot_operator__pb2.TakeCutRequest.SerializeToString,
+            interbank_dot_v1_dot_operator__pb2.TakeCutResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -66,6 +66,10 @@ class OperatorServiceStub:
     def __new__(cls, channel: _aio.Channel) -> OperatorServiceAsyncStub: ...
     ShowPayment: _grpc.UnaryUnaryMultiCallable[_operator_pb2.ShowPaymentRequest, _operator_pb2.ShowPaymentResponse]
     """All that the gateway and the banks know of one payment id."""
+    TakeCut: _grpc.UnaryUnaryMultiCallable[_operator_pb2.TakeCutRequest, _operator_pb2.TakeCutResponse]
+    """Finds a moment at which every bank has carried out all that was decided until then,
+    without holding up a payment. UNAVAILABLE while a bank is away.
+    """
     CollectTotals: _grpc.UnaryUnaryMultiCallable[_operator_pb2.CollectTotalsRequest, _operator_pb2.CollectTotalsResponse]
     """Sums of every bank, for the check that no money was made or lost."""
 
@@ -76,6 +80,10 @@ class OperatorServiceAsyncStub(OperatorServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     ShowPayment: _aio.UnaryUnaryMultiCallable[_operator_pb2.ShowPaymentRequest, _operator_pb2.ShowPaymentResponse]  # type: ignore[assignment]
     """All that the gateway and the banks know of one payment id."""
+    TakeCut: _aio.UnaryUnaryMultiCallable[_operator_pb2.TakeCutRequest, _operator_pb2.TakeCutResponse]  # type: ignore[assignment]
+    """Finds a moment at which every bank has carried out all that was decided until then,
+    without holding up a payment. UNAVAILABLE while a bank is away.
+    """
     CollectTotals: _aio.UnaryUnaryMultiCallable[_operator_pb2.CollectTotalsRequest, _operator_pb2.CollectTotalsResponse]  # type: ignore[assignment]
     """Sums of every bank, for the check that no money was made or lost."""
 
@@ -89,6 +97,16 @@ class OperatorServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_operator_pb2.ShowPaymentResponse, _abc.Awaitable[_operator_pb2.ShowPaymentResponse]]:
         """All that the gateway and the banks know of one payment id."""
+
+    @_abc_1.abstractmethod
+    def TakeCut(
+        self,
+        request: _operator_pb2.TakeCutRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operator_pb2.TakeCutResponse, _abc.Awaitable[_operator_pb2.TakeCutResponse]]:
+        """Finds a moment at which every bank has carried out all that was decided until then,
+        without holding up a payment. UNAVAILABLE while a bank is away.
+        """
 
     @_abc_1.abstractmethod
     def CollectTotals(

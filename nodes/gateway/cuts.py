@@ -1,0 +1,113 @@
+"""Consistent cuts: moments at which every bank has carried out exactly what was decided until then.
+
+All payments pass through the gateway's turns, and what a turn says to a bank arrives
+there in order. So a marker that is sent to every bank after one turn, and before the
+next, splits what each bank carries out at the same decision, and the books that a bank
+reads when the marker comes belong to one moment. Nothing is held up by that.
+
+Only an answer to an inquiry goes past the markers: if one was given meanwhile, the cut is
+taken again. Source: Chandy and Lamport, Distributed Snapshots (1985).
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+from interbank.v1 import bank_pb2 as pb
+
+from nodes.core.chain import Head
+from nodes.core.coordinator import Coordinator
+from nodes.core.settlement import Positions
+from nodes.gateway.bank_link import BankLink, Batch, Marker
+from nodes.runtime.chain_messages import read_clearing
+from nodes.runtime.chain_table import ChainTable
+
+_ANSWERS_WITHIN_S = 3.0
+_TRIES = 5
+
+
+class CutImpossible(Exception):
+    """No cut can be taken now; the message says why."""
+
+
+class Cut(NamedTuple):
+    """The books of one moment: the gateway's chain reached until ``head``, each bank's stood as it says."""
+
+    number: int
+    head: Head
+    banks: list[pb.BankCut]
+
+    @property
+    def positions(self) -> Positions:
+        """What each bank's own accounts held."""
+        return {bank.bank: read_clearing(bank) for bank in self.banks}
+
+
+class Cuts:
+    """Takes cuts, one at a time. The gateway's loop calls `mark` after each turn, and `take_answer`."""
+
+    def __init__(
+        self, coordinator: Coordinator, chain: ChainTable, links: Mapping[str, BankLink], wake: Callable[[], None]
+    ) -> None:
+        self.number = 0
+        self.inquiries = 0
+        """How many inquiries were answered: they do not keep to the order of the streams."""
+        self._coordinator = coordinator
+        self._chain = chain
+        self._links = links
+        self._wake = wake
+        self._one_at_a_time = asyncio.Lock()
+        self._asked: asyncio.Future[list[pb.BankCut]] | None = None
+        self._keeps_books = False
+        self._head = chain.head
+        self._answers: dict[str, pb.BankCut | None] = {}
+
+    async def take(self, *, keep_books: bool = False) -> Cut:
+        """Take a cut; raises `CutImpossible`. With ``keep_books`` banks keep theirs for `AuditService` to read."""
+        async with self._one_at_a_time:
+            for _ in range(_TRIES):
+                inquiries = self.inquiries
+                banks = await self._ask(keep_books)
+                if self.inquiries == inquiries:
+                    return Cut(self.number, self._head, banks)
+        raise CutImpossible("banks settle what they held in doubt; try again")
+
+    async def _ask(self, keep_books: bool) -> list[pb.BankCut]:
+        self.number += 1
+        self._keeps_books = keep_books
+        asked = self._asked = asyncio.get_running_loop().create_future()
+        self._answers = {}
+        self._wake()
+        try:
+            return await asyncio.wait_for(asked, _ANSWERS_WITHIN_S)
+        except TimeoutError:
+            silent = sorted(bank for bank, answer in self._answers.items() if answer is None)
+            raise CutImpossible(f"{', '.join(silent)} did not answer within {_ANSWERS_WITHIN_S:g} s") from None
+        finally:
+            self._asked = None
+
+    def mark(self) -> None:
+        """Send the markers, if a cut was asked for: between two turns."""
+        if self._asked is None or self._answers or self._asked.done():
+            return
+        away = sorted(
+            name
+            for name, link in self._links.items()
+            if not (link.is_connected and self._coordinator.connected.get(name))
+        )
+        if away or not self._links:
+            said = f"{', '.join(away)} {'is' if len(away) == 1 else 'are'} away" if away else "there is no bank"
+            self._asked.set_exception(CutImpossible(said))
+            return
+        self._head = self._chain.head
+        self._answers = dict.fromkeys(self._links)
+        for link in self._links.values():
+            link.send(Batch([], [], self._head, Marker(self.number, self._keeps_books)))
+
+    def take_answer(self, bank: str, cut: pb.BankCut) -> None:
+        """Take how a bank's books stood when the marker came."""
+        if self._asked is None or cut.number != self.number or self._asked.done():
+            return
+        self._answers[bank] = cut
+        if all(answer is not None for answer in self._answers.values()):
+            self._asked.set_result([answer for _, answer in sorted(self._answers.items()) if answer is not None])

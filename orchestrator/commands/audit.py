@@ -1,0 +1,97 @@
+"""`cluster audit`: proves that all records agree, or says what is wrong with which payment."""
+
+import json
+import sys
+import time
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from orchestrator.commands.options import folder_option, output_option
+from orchestrator.exit_codes import AUDIT_FAILED
+from orchestrator.folder import ClusterFolder
+
+_EVERY_S = 5.0
+
+
+@click.command()
+@click.option("-w", "--watch", "is_watched", is_flag=True, help="Audit again and again, until Ctrl-C.")
+@click.option("--files", "is_of_files", is_flag=True, help="Audit the files of a cluster that has stopped.")
+@click.option(
+    "--outbox",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Payments of a client, whose outcomes must be true.  [default: the shell's own]",
+)
+@output_option
+@folder_option
+def audit(*, is_watched: bool, is_of_files: bool, outbox: Path | None, output: str, folder: ClusterFolder) -> None:
+    """Compare what the gateway decided, what every bank has on its books, and what clients were told.
+
+    Everything is read, of one moment, while payments go on: the chain of hashes over all
+    records and what nodes heard of each other's, each account against its journal, each
+    payment at the gateway and at its banks, and the money of all.
+
+    Exit code: 0 when all agrees, 8 when something is wrong, 1 when it cannot be told.
+
+    \b
+    Examples:
+      cluster audit
+      cluster audit -w
+      cluster audit --files --outbox /backup/outbox.db
+      cluster audit -o json | jq '.findings[]'
+    """
+    from orchestrator.auditing import audit_files, audit_running
+    from orchestrator.config import load
+
+    config = load(folder.config)
+    told_in = outbox or (folder.outbox if folder.outbox.exists() else None)
+    while True:
+        if is_of_files:
+            report = audit_files(folder, config.banks, told_in)
+        else:
+            report = audit_running(config, folder, told_in)
+        for line in [json.dumps(_make_document(report))] if output == "json" else _describe(report, is_watched):
+            click.echo(line)
+        if not is_watched:
+            sys.exit(AUDIT_FAILED if report.findings else 0)
+        time.sleep(_EVERY_S)
+
+
+def _describe(report: Any, is_watched: bool) -> list[str]:
+    seen = f"{report.decisions:,} decisions, {report.entries:,} entries | {report.in_doubt} in doubt"
+    verdict = f"FAILED: {len(report.findings)} found wrong" if report.findings else "all agrees"
+    time_of_day = f"{datetime.now().astimezone():%H:%M:%S}  " if is_watched else ""
+    return [*map(str, report.findings), f"{time_of_day}money {_describe_money(report)} | {seen} | {verdict}"]
+
+
+def _describe_money(report: Any) -> str:
+    from nodes.core.money import format_amount
+
+    money = report.money.items()
+    amounts = ", ".join(f"{format_amount(sums.paid_in, currency)} {currency}" for currency, sums in money)
+    return f"{'OK' if all(sums.is_conserved for _, sums in money) else 'FAILED'} {amounts}"
+
+
+def _make_document(report: Any) -> dict[str, Any]:
+    from nodes.core.violations import format_payment_id
+
+    findings = [
+        {
+            "check": found.check,
+            "node": found.node,
+            "payment_id": format_payment_id(found.key[0]) if found.key else None,
+            "payer": found.key[1] if found.key else None,
+            "said": found.said,
+        }
+        for found in report.findings
+    ]
+    return {
+        "is_clean": not findings,
+        "money": {currency: sums._asdict() for currency, sums in report.money.items()},
+        "decisions": report.decisions,
+        "entries": report.entries,
+        "in_doubt": report.in_doubt,
+        "findings": findings,
+    }

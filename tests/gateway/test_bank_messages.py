@@ -1,0 +1,32 @@
+"""What a bank is sent: few messages, and none that reaches past the marker of a cut."""
+
+from nodes.core.chain import Head
+from nodes.core.messages import Decide, Prepare
+from nodes.gateway.bank_link import Batch, Marker, _messages
+
+HEADS = [Head(number, number, bytes([number]) * 32) for number in range(9)]
+MARKER = Marker(7, keeps_books=True)
+
+
+def batch(number, marker=None):
+    decide = Decide(bytes([number]) * 16, "alice", 1, commit=True)
+    prepare = Prepare(bytes([number + 100]) * 16, "alice", 1, "HDFC", "bob", "ICICI", 5, "INR")
+    return Batch([prepare], [decide], HEADS[number]) if marker is None else Batch([], [], HEADS[number], marker)
+
+
+def shape(message):
+    return [each[0] for each in message.decides.payment_ids], message.cut, message.keep_books, message.head.number
+
+
+def test_what_has_gathered_is_one_message_with_the_newest_head():
+    assert list(map(shape, _messages([batch(1), batch(2)]))) == [([1, 2], 0, False, 2)]
+
+
+def test_a_marker_ends_its_message_and_what_comes_after_it_is_in_the_next():
+    messages = _messages([batch(1), batch(2), batch(3, MARKER), batch(4), batch(5)])
+    assert list(map(shape, messages)) == [([1, 2], 7, True, 3), ([4, 5], 0, False, 5)]
+
+
+def test_a_marker_goes_out_though_there_is_nothing_to_say():
+    assert list(map(shape, _messages([batch(1, MARKER)]))) == [([], 7, True, 1)]
+    assert _messages([Batch([], [], HEADS[1])]) == []
