@@ -99,10 +99,7 @@ async def _serve(flags: argparse.Namespace, told: asyncio.Event) -> None:
     server.add("interbank.v1.PaymentService", payment_pb2_grpc.add_PaymentServiceServicer_to_server, payments)
     registry = RegistryService(loop, store, audit, banks.reach)
     server.add("interbank.v1.RegistryService", registry_pb2_grpc.add_RegistryServiceServicer_to_server, registry)
-    operator = OperatorService(loop, store)
-    server.add("interbank.v1.OperatorService", operator_pb2_grpc.add_OperatorServiceServicer_to_server, operator)
-    auditing = AuditService(store.chain, operator.standing, operator.read_records)
-    server.add("interbank.v1.AuditService", audit_pb2_grpc.add_AuditServiceServicer_to_server, auditing)
+    _offer_to_operators(server, loop, store)
     money = MoneyCheck(loop.cuts, log)
     watch = FileWatch(lambda fault: log.warning("file_unusable", fault=fault))
     live.watch(watch)
@@ -131,6 +128,13 @@ async def _serve(flags: argparse.Namespace, told: asyncio.Event) -> None:
     store.close()
     reach("gateway.stop.books-closed")
     log.info("stopped")
+
+
+def _offer_to_operators(server: NodeServer, loop: GatewayLoop, store: GatewayStore) -> None:
+    operator = OperatorService(loop, store)
+    server.add("interbank.v1.OperatorService", operator_pb2_grpc.add_OperatorServiceServicer_to_server, operator)
+    auditing = AuditService(store.chain, operator.standing, operator.read_records)
+    server.add("interbank.v1.AuditService", audit_pb2_grpc.add_AuditServiceServicer_to_server, auditing)
 
 
 async def _stop(server: NodeServer, banks: "Banks", tasks: list["asyncio.Task[None]"]) -> None:

@@ -308,7 +308,7 @@ class _Stream:
                 self._sent_number += 1
                 request.number = self._sent_number
                 self._lines.sent(request)
-                await self._call.write(request)
+                await self._send(request)
                 reach(
                     "gateway.prepare.sent-to-one"
                     if request.prepares.payment_ids
@@ -320,6 +320,13 @@ class _Stream:
 
     async def _wait_for_break(self) -> None:
         await self._broken
+
+    async def _send(self, request: pb.TransactRequest) -> None:
+        try:
+            await self._call.write(request)
+        except asyncio.InvalidStateError as error:
+            # What gRPC raises when the call has ended and its reader has not been told yet.
+            raise ConnectionError("the stream has ended") from error
 
     def _note_room(self) -> None:
         if self._sent_number - self._done_number < _MESSAGES_UNDER_WAY:

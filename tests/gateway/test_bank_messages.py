@@ -1,8 +1,15 @@
 """What a bank is sent: few messages, and none that reaches past the marker of a cut."""
 
+import asyncio
+
+import grpc
+import pytest
+import structlog
+from interbank.v1 import bank_pb2 as pb
+
 from nodes.core.chain import Head
 from nodes.core.messages import Decide, Prepare
-from nodes.gateway.bank_link import Batch, Marker, _messages
+from nodes.gateway.bank_link import Batch, Marker, _messages, _Stream
 
 HEADS = [Head(number, number, bytes([number]) * 32) for number in range(9)]
 MARKER = Marker(7, keeps_books=True)
@@ -30,3 +37,14 @@ def test_a_marker_ends_its_message_and_what_comes_after_it_is_in_the_next():
 def test_a_marker_goes_out_though_there_is_nothing_to_say():
     assert list(map(shape, _messages([batch(1, MARKER)]))) == [([], 7, True, 1)]
     assert _messages([Batch([], [], HEADS[1])]) == []
+
+
+async def test_a_bank_that_dies_in_the_middle_of_a_write_is_away_and_no_bug():
+    """What gRPC raises then is none of its own errors."""
+    async with grpc.aio.insecure_channel("localhost:1") as channel:
+        stream = _Stream(channel, lambda _: None, structlog.get_logger())
+        stream._call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await stream._call.read()
+        with pytest.raises(ConnectionError, match="the stream has ended"):
+            await stream._send(pb.TransactRequest())
