@@ -22,7 +22,6 @@ class Provocation(StrEnum):
     BANK_KILLED = "the bank is killed, so its line breaks and is opened again"
     GATEWAY_KILLED = "the gateway is killed, so its lines break and are opened again"
     BANK_FROZEN = "another bank is frozen for longer than a payment may take"
-    GATEWAY_FROZEN = "the gateway is frozen while votes are on their way"
     LOGIN = "a user logs in and out"
     CONTRADICTION = "a bank asks about a transaction that no gateway can have begun"
     MOVE = "a bank registers at another address"
@@ -107,7 +106,7 @@ POINTS = (
     Point("gateway.timeout.rang", "a deadline has come, nothing is decided", _P.BANK_FROZEN),
     # -- the gateway: banks ---------------------------------------------------------
     Point("gateway.register.unsaved", "a bank's new address is to be saved", _P.MOVE, Store.WRITING),
-    Point("gateway.register.undialled", "a bank's address is on disk, the bank is not dialled", _P.GATEWAY_KILLED),
+    Point("gateway.register.undialled", "a bank's address is on disk, the bank is not dialled", _P.BANK_KILLED),
     Point("gateway.line.opened", "a bank has said what it holds in doubt, the gateway has not heard", _P.BANK_KILLED),
     Point("gateway.line.renewed", "a new line is open, the old one carries what was said before", _P.ROTATION),
     Point("gateway.line.lost", "a bank's line is gone, payments there are not refused yet", _P.BANK_KILLED),
@@ -147,7 +146,7 @@ POINTS = (
     Point("bank.line.opened", "the gateway has dialled, it has not heard what is in doubt", _P.RESTART),
     Point("bank.line.lost", "the gateway's line is gone, the bank has not begun to ask", _P.GATEWAY_KILLED),
     Point("bank.register.unsent", "it is to register", _P.GATEWAY_KILLED),
-    Point("bank.register.answered", "it is registered, and has not noted that", _P.GATEWAY_KILLED),
+    Point("bank.register.answered", "it is registered, and has not noted that", _P.RESTART),
     Point("bank.inquiry.unsent", "it is to ask about what it holds in doubt", _P.BANK_FROZEN),
     Point("bank.inquiry.answered", "it has heard what became of that, nothing is posted", _P.BANK_FROZEN),
     # -- the gateway or a bank ------------------------------------------------------
@@ -170,7 +169,7 @@ POINTS = (
     Point("client.outbox.cancelled", "a payment is cancelled, the user is not told", _P.SHELL_CANCEL, Store.COMMITTED),
     # -- the supervisor -------------------------------------------------------------
     Point("supervisor.start.lock-taken", "it owns the folder, and has read nothing", _P.UP),
-    Point("supervisor.start.unheard", "the socket of a supervisor that is no more is still there", _P.UP),
+    Point("supervisor.start.unheard", "it owns the folder, and nobody can reach it", _P.UP),
     Point("supervisor.start.listening", "it takes orders, and has started no node", _P.UP),
     Point("supervisor.spawn.unspawned", "a node is to be started", _P.RESTART),
     Point("supervisor.spawn.unwatched", "a node has been started, nobody would notice its end", _P.RESTART),

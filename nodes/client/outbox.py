@@ -208,6 +208,10 @@ class Outbox:
                 time.sleep(0.01)
         try:
             yield connection
+        except apsw.Error as error:
+            # It may be saved all the same: the error can come after the commit.
+            said = f"the outbox {self.path} fails: {error}; look at what is in it before you pay again"
+            raise DatabaseUnusable(said) from error
         finally:
             connection.close()
 

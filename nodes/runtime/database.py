@@ -26,6 +26,10 @@ _LIBRARY_MIN = (3, 51, 3)
 _CHUNK_SIZES = (512, 64, 8, 1)
 
 
+DISK_FAILURES = (apsw.IOError, apsw.FullError, apsw.CorruptError, apsw.NotADBError, apsw.CantOpenError)
+"""After one of these a process cannot know what is durable: it must end, whoever asked for what failed."""
+
+
 class DatabaseUnusable(Exception):
     """The file cannot be used; the message says which, why and what to do."""
 

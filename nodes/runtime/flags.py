@@ -13,6 +13,7 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import NoReturn
 
 from nodes.core.names import is_address
 from nodes.runtime.access import AccessRuleMissing
@@ -115,8 +116,13 @@ async def run_or_die(turns: Awaitable[None]) -> None:
     try:
         await turns
     except Exception as error:
-        print(f"fatal: {type(error).__name__}: {error}", file=sys.stderr, flush=True)  # noqa: T201
-        os._exit(EXIT_CRASHED)
+        die_of(error)
+
+
+def die_of(error: Exception) -> NoReturn:
+    """End the process at once: nothing more is said, nothing more is written."""
+    print(f"fatal: {type(error).__name__}: {error}", file=sys.stderr, flush=True)  # noqa: T201 - what the starter reads
+    os._exit(EXIT_CRASHED)
 
 
 async def _serve_until_told(serve: Callable[[asyncio.Event], Awaitable[None]]) -> None:

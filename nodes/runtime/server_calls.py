@@ -1,9 +1,9 @@
 """What every call to a node passes through: it is logged, admitted, carried out, and its error told.
 
 A `RequestRefused` becomes its status; any other exception becomes INTERNAL with an id,
-and its text goes to the log alone. Calls beyond what a node may carry at once are
-refused (`nodes.runtime.capacity`), since gRPC itself would let them wait until their
-deadline.
+and its text goes to the log alone. One that says that the disk has failed ends the
+process. Calls beyond what a node may carry at once are refused (`nodes.runtime.capacity`),
+since gRPC itself would let them wait until their deadline.
 """
 
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
@@ -19,6 +19,7 @@ from structlog.typing import FilteringBoundLogger
 from nodes.runtime.access import Caller, Gatekeeper, set_caller
 from nodes.runtime.call_log import SERVED, CallLog
 from nodes.runtime.capacity import STREAMS_MAX, UNARY_CALLS_MAX, Capacity
+from nodes.runtime.database import DISK_FAILURES
 from nodes.runtime.decoding import (
     STREAM_BYTES_MAX,
     UNARY_BYTES_MAX,
@@ -27,6 +28,7 @@ from nodes.runtime.decoding import (
     guard,
 )
 from nodes.runtime.event_log import shorten
+from nodes.runtime.flags import die_of
 from nodes.runtime.live_streams import LiveStreams
 from nodes.runtime.refusal import RequestRefused
 from nodes.runtime.rpc import REQUEST_ID_KEY, Context
@@ -172,6 +174,8 @@ class ServerCalls(grpc.aio.ServerInterceptor):
             refusal = error
         else:
             refusal = RequestRefused(grpc.StatusCode.INTERNAL, f"internal error {lines.bug(error)}")
+            if isinstance(error, DISK_FAILURES):
+                die_of(error)
         if refusal.code in _DENIED:
             thumbprint = peer_thumbprint(context.auth_context())
             said = refusal.code.name, shorten(refusal.message)

@@ -7,6 +7,7 @@ import click
 
 from orchestrator.commands import chaos_links
 from orchestrator.commands.chaos_crash import crash, points
+from orchestrator.commands.chaos_matrix import matrix
 from orchestrator.commands.chaos_run import run
 from orchestrator.commands.options import folder_option, output_option
 from orchestrator.control import ask
@@ -78,5 +79,5 @@ def resume(*, node: str, output: str, folder: ClusterFolder) -> None:
     tell(output, f"{node} goes on", node=node, done="resumed")
 
 
-for _command in (crash, points, run, *chaos_links.COMMANDS):
+for _command in (crash, matrix, points, run, *chaos_links.COMMANDS):
     chaos.add_command(_command)

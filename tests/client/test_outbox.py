@@ -10,6 +10,7 @@ import pytest
 
 from nodes.client import CannotCancel, Outbox, PaymentRequest, State, new_payment_id
 from nodes.client import outbox as outbox_module
+from nodes.runtime.crash_points import Order, give_order, obey
 from nodes.runtime.database import DatabaseUnusable
 
 
@@ -120,3 +121,39 @@ def test_a_file_that_is_no_outbox_is_named(outbox):
     outbox.path.write_text("not a database, but long enough to be taken for one" * 100)
     with pytest.raises(DatabaseUnusable, match=r"outbox\.db is not a database"):
         outbox.items("alice")
+
+
+@pytest.fixture
+def strike(tmp_path):
+    """Have the outbox's disk fail at a crash point, once."""
+    path = tmp_path / "shell.order"
+    obey(path)
+
+    def strike(point, action):
+        give_order(path, Order(number=point, point=point, action=action, hit=1, until_s=2**40))
+
+    yield strike
+    obey(None)
+
+
+def test_a_payment_is_not_saved_on_a_full_disk_and_that_is_said(outbox, strike):
+    strike("client.outbox.unsaved", "full")
+    with pytest.raises(DatabaseUnusable, match=r"the outbox .* fails: database or disk is full"):
+        outbox.save("alice", request())
+    assert outbox.waiting("alice") == []
+
+
+def test_a_disk_that_fails_after_the_commit_leaves_the_payment_saved(outbox, strike):
+    strike("client.outbox.saved", "commit-then-error")
+    with pytest.raises(DatabaseUnusable, match="look at what is in it before you pay again"):
+        outbox.save("alice", request())
+    assert [item.state for item in outbox.waiting("alice")] == [State.NEVER_SENT]
+
+
+def test_an_item_whose_end_cannot_be_noted_is_as_it_was(outbox, strike):
+    item = outbox.save("alice", request())
+    outbox.mark_sent(item)
+    strike("client.outbox.unchanged", "full")
+    with pytest.raises(DatabaseUnusable, match="disk is full"):
+        outbox.settle(item, State.COMMITTED, "")
+    assert outbox.find("alice", item.request.payment_id).state is State.UNKNOWN

@@ -4,7 +4,9 @@ import asyncio
 import errno
 from contextlib import asynccontextmanager
 
+import apsw
 import grpc
+import pytest
 from google.rpc.error_details_pb2 import BadRequest, RetryInfo
 from google.rpc.status_pb2 import Status
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -41,6 +43,25 @@ async def test_the_text_of_a_bug_never_reaches_the_caller_but_the_log(served):
     [first, _] = served.lines("internal_error")
     assert "SELECT secret FROM vault" in first["exception"]
     assert refused.details() == f"internal error {first['error_id']}"
+
+
+@pytest.mark.parametrize("error", [apsw.FullError("disk full"), apsw.IOError("EIO"), apsw.CorruptError("torn")])
+async def test_a_call_whose_disk_fails_ends_the_process(served, monkeypatch, error):
+    died_of = []
+    monkeypatch.setattr(server_calls, "die_of", died_of.append)
+    served.payments.error = error
+    async with served.client() as channel:
+        await fails(login(channel))
+    assert died_of == [error]
+
+
+async def test_a_call_that_breaks_a_rule_of_the_database_ends_only_itself(served, monkeypatch):
+    died_of = []
+    monkeypatch.setattr(server_calls, "die_of", died_of.append)
+    served.payments.error = apsw.ConstraintError("UNIQUE")
+    async with served.client() as channel:
+        assert (await fails(login(channel))).code() is CODE.INTERNAL
+    assert died_of == []
 
 
 async def test_the_text_of_a_bug_in_a_health_watch_does_not_reach_the_caller_either(tmp_path, monkeypatch):

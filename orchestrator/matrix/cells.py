@@ -1,0 +1,64 @@
+"""The cells of the matrix: which process crashes at which point, how, and at which time that it comes there."""
+
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from orchestrator.config import ClusterConfig
+from orchestrator.crash_registry import POINTS, Point, Provocation, Store
+from orchestrator.crashing import Crash, processes_of
+
+_HIT_MAX = 12
+_ACTIONS = {Store.NONE: ("kill",), Store.WRITING: ("kill", "full"), Store.COMMITTED: ("kill", "commit-then-error")}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What came of one cell; ``recovered_after_s`` is None if it did not recover, or was never hit."""
+
+    crash: Crash
+    is_hit: bool
+    recovered_after_s: float | None
+    money: tuple[str, ...] = ()
+    in_doubt: tuple[str, ...] = ()
+    told: tuple[str, ...] = ()
+    failure: str = ""
+    """Why it could not be judged."""
+
+    @property
+    def is_good(self) -> bool:
+        """Whether the crash happened and all is well after it."""
+        return self.is_hit and self.recovered_after_s is not None and not self.faults
+
+    @property
+    def faults(self) -> tuple[str, ...]:
+        """All that is wrong, a line each."""
+        missed = () if self.is_hit else (f"was not reached: {self.crash.point.provoked_by}",)
+        return (*missed, *self.money, *self.in_doubt, *self.told, *([self.failure] if self.failure else []))
+
+
+def make_cells(config: ClusterConfig, patterns: Sequence[str], seed: int, *, every_bank: bool) -> Iterator[Crash]:
+    """Yield crashes at each point that matches: of every process, or of several banks of one drawn by lot."""
+    lot = random.Random(seed)  # noqa: S311 - a lot, not a secret
+    for point in POINTS:
+        processes = processes_of(point, config)
+        if point.process == "bank" and not every_bank:
+            processes = (lot.choice(processes),)
+        elif point.process == "node" and not every_bank:
+            processes = ("gateway", lot.choice(processes[1:]))
+        for process in processes:
+            for action in _ACTIONS[point.store]:
+                hit = lot.randint(1, _HIT_MAX) if point.provoked_by is Provocation.LOAD else 1
+                if any(fnmatchcase(point.name, pattern) for pattern in patterns):
+                    yield Crash(process, point, action, hit)
+
+
+def is_on_fresh_ground(point: Point) -> bool:
+    """Tell whether a crash there is of a cluster that begins or ends, with nobody paying."""
+    return point.provoked_by in (Provocation.FIRST_START, Provocation.WIPE)
+
+
+def is_of_shell(point: Point) -> bool:
+    """Tell whether it is a shell that crashes there."""
+    return point.process == "client"
