@@ -1,8 +1,8 @@
 """What brings a process to a point: one function for each `orchestrator.crash_registry.Provocation`.
 
-Each is a generator in two parts: what must be so before the crash is ordered, then,
-after its one ``yield``, what brings the process there. The second part may meet a
-cluster that is gone: whatever it asks for may fail.
+Each is a generator in parts: what must be so before the crash is ordered; after its first
+``yield`` what brings the process there, which may meet a cluster that is gone: whatever it
+asks for may fail; and after a second one, if there is one, what people do then.
 """
 
 import sqlite3
@@ -270,6 +270,7 @@ def _wipe(scene: Scene) -> Steps:
     scene.ground.run("up")
     yield
     scene.ground.run("down", "--wipe", "--yes", may_fail=True)
+    yield
     # What was begun is gone on with by the same command.
     scene.ground.run("down", "--wipe", "--yes")
 

@@ -114,6 +114,7 @@ class Matrix:
             ends_s = time.monotonic() + _HIT_WITHIN_S
             while (at_s := struck_at_s(path)) is None and time.monotonic() < ends_s:
                 time.sleep(_POLL_S)
+        next(steps, None)
         time.sleep(_SETTLED_S)  # what dies takes its children with it in this time
         return _Strike(at_s, starts, scene)
 
