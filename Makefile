@@ -5,7 +5,7 @@ PROTO_PY := .venv-proto/bin/python
 COMPILE = uv pip compile --universal --generate-hashes --python-version 3.11 --no-header --no-annotate \
 	--no-emit-index-url --no-emit-find-links --quiet
 
-.PHONY: help setup check test simulate mutants power-loss torture soak handshakes bench-peers matrix coverage proto lock wheel clean floods
+.PHONY: help setup check test simulate mutants power-loss torture soak handshakes bench-peers matrix coverage proto lock wheel clean floods login-timing
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -66,6 +66,9 @@ soak: setup ## an hour of all faults under load, with a report; SEED=n
 
 matrix: setup ## crash at every crash point under load, and judge what comes of it; SEED=n
 	$(PY) -m orchestrator chaos matrix --every-bank --seed $(or $(SEED),0)
+
+login-timing: setup ## whether the clock tells who has an account; SAMPLES=n of each
+	PYTHONPATH=.:proto $(PY) -m tests.security.login_timing --samples $(or $(SAMPLES),500)
 
 coverage: setup ## what the tests reach, in htmlcov/
 	$(PY) -m coverage run -m pytest && $(PY) -m coverage combine && $(PY) -m coverage html

@@ -33,7 +33,8 @@ class TransactionsFile:
         if written is None or written > store.last_sequence():
             path.rename(path.with_name(f"{path.name}.set-aside-{time.time_ns()}"))
             written = 0
-        self._file = path.open("ab", buffering=1024 * 1024)
+        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._file = os.fdopen(descriptor, "ab", buffering=1024 * 1024)
         self._write_missing(store, written)
 
     def append(self, decisions: Iterable[Decision]) -> None:

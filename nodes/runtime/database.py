@@ -14,6 +14,7 @@ recovery is the next start. Nothing is retried on a connection that failed.
 Source: sqlite.org/wal.html, sqlite.org/pragma.html#pragma_synchronous.
 """
 
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,7 @@ def open_database(path: Path, schema: str, version: int) -> apsw.Connection:
         )
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _keep_private(path)
         connection = apsw.Connection(str(path), statementcachesize=200)
         _demand_durability(connection)
         _prepare_schema(connection, path, schema, version)
@@ -67,6 +69,18 @@ def open_database(path: Path, schema: str, version: int) -> apsw.Connection:
     except (apsw.Error, OSError) as error:
         raise DatabaseUnusable(f"cannot open the database {path}: {error}") from error
     return connection
+
+
+def _keep_private(path: Path) -> None:
+    """Make the file for its owner alone, if it is not there, else mend its mode; the log beside it takes it over.
+
+    Never opens one that is there: closing it again would drop the locks that this process holds on it.
+    """
+    if not path.exists():
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    for file in (path, path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")):
+        if file.exists() and file.stat().st_mode & 0o077:
+            file.chmod(0o600)
 
 
 def _demand_durability(connection: apsw.Connection) -> None:

@@ -37,6 +37,18 @@ def syncs():
     counter.unregister()
 
 
+def test_a_database_is_for_its_owner_alone_and_an_older_one_is_mended(tmp_path):
+    path = tmp_path / "x.db"
+    open_database(path, SCHEMA, 1).close()
+    assert path.stat().st_mode & 0o777 == 0o600
+    path.chmod(0o644)
+    connection = open_database(path, SCHEMA, 1)
+    connection.execute("INSERT INTO kept VALUES (1)")
+    modes = {file.name: file.stat().st_mode & 0o777 for file in tmp_path.iterdir()}
+    connection.close()
+    assert modes == {"x.db": 0o600, "x.db-wal": 0o600}
+
+
 def test_each_commit_that_is_counted_is_one_sync_of_the_log(tmp_path, syncs):
     connection = open_database(tmp_path / "kept.db", SCHEMA, 1)
     commits, before = CommitCount(connection), syncs.log_syncs
