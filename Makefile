@@ -42,6 +42,10 @@ test: setup ## all tests, real clusters included
 simulate: setup ## 10,000 simulated schedules; SCHEDULES=n, SEED=n, JOBS=n
 	$(PY) -m tests.simulator --schedules $(or $(SCHEDULES),10000) --seed $(or $(SEED),0) --jobs $(or $(JOBS),1)
 
+.PHONY: model
+model: setup ## every state of a small cluster, up to 2,000,000; STATES=n, EPOCHS=n
+	$(PY) -m tests.model --states $(or $(STATES),2000000) --epochs $(or $(EPOCHS),3)
+
 power-loss: setup ## 10,000 images of databases after a power cut; IMAGES=n, SEED=n, SYNCHRONOUS=FULL|NORMAL|OFF
 	$(PY) -m tests.power_loss --images $(or $(IMAGES),10000) --seed $(or $(SEED),0) \
 		--synchronous $(or $(SYNCHRONOUS),FULL)
