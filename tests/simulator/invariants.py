@@ -61,7 +61,8 @@ def gather(world: World) -> Evidence:
     rows = world.disks[GATEWAY].rows(_DECISIONS)
     rulings = {row[1:3]: Ruling(row[0], row[1:9], row[9], row[10]) for row in rows}
     banks = {name: Books(*map(world.disks[name].rows, (_JOURNAL, _HOLDS, _ACCOUNTS))) for name in BANKS}
-    items = {row[:2]: row[2] for user in USERS for row in world.disks[user].rows(_ITEMS)}
+    users = {payment.payer for payment in world.witness.promises}
+    items = {row[:2]: row[2] for user in users for row in world.disks[user].rows(_ITEMS)}
     return Evidence(rulings, banks, items, world.witness)
 
 

@@ -87,6 +87,7 @@ class Shell(Client):
         self.user = user
         self.is_killed = False
         self.is_delivering = False
+        self._has_saved = False
         self.outbox = DiskOutbox(world.disks[user], world)
         self._world = world
         self._delivery = LoneDelivery(self.outbox, self, user)
@@ -99,6 +100,7 @@ class Shell(Client):
 
     def save(self, request: PaymentRequest) -> None:
         """Save a payment, and tell the user that it will be sent."""
+        self._has_saved = True
         with self._in_danger():
             self.outbox.save(self.user, request)
             self._world.witness.promised(self.user, request)
@@ -110,7 +112,7 @@ class Shell(Client):
 
     def deliver(self) -> None:
         """Send what waits, in order, until it has ended or the user has had enough."""
-        if self.is_delivering:
+        if self.is_delivering or not self._has_saved:
             return
         self.is_delivering = True
         with self._in_danger(), suppress(Undelivered):

@@ -5,6 +5,8 @@ import pytest
 from tests.simulator.mutants import MUTANTS, SCHEDULES_MAX, Mutant, applied, catch
 from tests.simulator.schedule import run_schedule
 
+pytestmark = pytest.mark.timeout(600)  # most take a second; of one core, which others may want as well
+
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
 def test_each_deliberate_bug_is_caught(mutant):

@@ -10,7 +10,9 @@ import pytest
 from tests.simulator.coverage import ROWS
 from tests.simulator.schedule import run_schedule
 
-_SCHEDULES = 3000
+pytestmark = pytest.mark.timeout(600)  # seconds of work, but of one core, which others may want as well
+
+_SCHEDULES = 2000
 _REPLAYED = 1000
 
 
@@ -37,7 +39,7 @@ def test_the_same_seed_gives_the_same_events_in_another_process(results):
     """Also where sets and dictionaries of strings are laid out in another way."""
     command = [sys.executable, "-m", "tests.simulator", "--schedules", str(_REPLAYED), "--digests"]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "PYTHONHASHSEED": "7"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=100)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=500)
     assert done.stdout.split()[:_REPLAYED] == [result.digest for result in results[:_REPLAYED]]
     assert len({result.digest for result in results}) == _SCHEDULES
 
