@@ -139,6 +139,11 @@ class Keeper:
         process.resume()
         self._tell(Resumed())
 
+    def thaw(self) -> None:
+        """Thaw the process, if there is one that chaos has frozen."""
+        if self._process is not None and self._paused:
+            self.resume()
+
     def hear(self, answer: dict[str, Any]) -> None:
         """Take what the prober found."""
         if self._process is None or answer.get("asked_for", self._instance) != self._instance:

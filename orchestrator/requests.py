@@ -8,6 +8,8 @@ request                                       answers
 ``events`` ``count`` ``follow``               the last events, then those to come
 ``restart`` ``node``                          once: the restart has begun
 ``kill``, ``pause`` [``hold``], ``resume``    once: it is done
+``pause`` ``for_s``                           the same every second, until it is thawed: when its
+                                              time is over, or the one who asks hangs up
 ``inject`` and what `Fault.write` gives       the fault, at least every second, until it ends;
                                               it ends when the one who asks hangs up
 ``heal`` ``id`` (``*``: all)                  the faults that it ended
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 _EVENTS_MAX = 1000
 _PULSE_S = 1.0
 """What goes on says so at least this often, so that each side notices when the other is gone."""
+_PAUSED_MAX_S = 3600.0
 _DONE: Message = {"done": True}
 
 
@@ -78,8 +81,21 @@ async def _kill(supervisor: "Supervisor", request: Message) -> AsyncGenerator[Me
 
 
 async def _pause(supervisor: "Supervisor", request: Message) -> AsyncGenerator[Message, None]:
-    _find(supervisor, request).pause(is_held=bool(request.get("hold")))
-    yield _DONE
+    keeper, for_s = _find(supervisor, request), request.get("for_s")
+    if for_s is None:
+        keeper.pause(is_held=bool(request.get("hold")))
+        yield _DONE
+        return
+    if not isinstance(for_s, int | float) or not 0 < for_s <= _PAUSED_MAX_S:
+        raise ValueError(f"a node can be paused for more than 0 and at most {_PAUSED_MAX_S:g} s")
+    keeper.pause(is_held=True)
+    ends_s = asyncio.get_running_loop().time() + for_s
+    try:
+        while (left_s := ends_s - asyncio.get_running_loop().time()) > 0:
+            yield _DONE
+            await asyncio.sleep(min(left_s, _PULSE_S))
+    finally:
+        keeper.thaw()
 
 
 async def _resume(supervisor: "Supervisor", request: Message) -> AsyncGenerator[Message, None]:

@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
+from math import inf
 from random import Random
 from typing import NamedTuple, Protocol
 
@@ -126,13 +127,15 @@ class Caller:
         return True
 
     def settle(self, request: Request, *, is_mutated: bool = False) -> str:
-        """Send a payment until its outcome is known, or far too long; return the last answer."""
-        gives_up_s = time.monotonic() + _SETTLE_WITHIN_S
+        """Send a payment until its outcome is known; return it, or give up long after all was healed."""
+        gives_up_s = inf
         while True:
             attempt = self._try(request, is_mutated)
             self.around.recorder.write(attempt)
             if attempt.outcome != UNKNOWN or time.monotonic() > gives_up_s:
                 return attempt.outcome
+            if self.around.is_over.is_set():
+                gives_up_s = min(gives_up_s, time.monotonic() + _SETTLE_WITHIN_S)
             time.sleep(_PAUSE_S)
 
     def ask(self, question: Callable[[Client], int]) -> int | None:

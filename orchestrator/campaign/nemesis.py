@@ -15,13 +15,15 @@ import psutil
 
 from orchestrator.campaign.couriers import Couriers
 from orchestrator.campaign.schedule import LINK_KINDS, Schedule, Step
-from orchestrator.campaign.scratch import Scratch
+from orchestrator.campaign.scratch import Scratch, all_serve
 from orchestrator.control import Refused, SupervisorAway, SupervisorSilent, ask, follow
+from orchestrator.starting import NotInTime, wait_for
 
 _FILE_MAX_BYTES = 4096
 """Past this every write of a node's fails: what a full disk does, without being root."""
 _AMOUNTS: dict[str, dict[str, float]] = {"delay": {"delay_s": 0.2, "jitter_s": 0.1}, "drop": {"loss": 0.3}}
 _HEALS_IN_S = 5.0
+_SERVE_WITHIN_S = 20.0
 
 
 @dataclass(slots=True)
@@ -54,6 +56,8 @@ class Nemesis:
         for step in self._schedule.steps:
             if self._is_over.wait(max(0.0, step.at_s - self._now_s())):
                 break
+            if self._schedule.is_patient:
+                self._wait_until_all_serve()
             self.begin(step)
             say(f"{self._now_s():5.1f} s  {step}")
         self._is_over.wait(max(0.0, self._schedule.for_s - self._now_s()))
@@ -74,6 +78,13 @@ class Nemesis:
         for thread in self._running:
             thread.join()
 
+    def _wait_until_all_serve(self) -> None:
+        """Wait for who is coming back; what does not come back in time is for the judge to find."""
+        for thread in self._running:
+            thread.join()
+        with suppress(NotInTime, SupervisorAway, SupervisorSilent):
+            wait_for(self._socket, all_serve, within_s=_SERVE_WITHIN_S)
+
     def _do(self, deed: Deed) -> None:
         step = deed.step
         do = self._break_link if step.kind in LINK_KINDS else getattr(self, f"_{step.kind.replace('-', '_')}")
@@ -86,8 +97,11 @@ class Nemesis:
     def _break_link(self, step: Step) -> None:
         source, target = step.target.split("->")
         fault = {"kind": step.kind, "source": source, "target": target, "owner": "a campaign"}
-        request = {"do": "inject", **fault, "left_s": step.lasts_s, **_AMOUNTS.get(step.kind, {})}
-        for _ in follow(self._socket, request, within_s=step.lasts_s + _HEALS_IN_S):
+        self._hold({"do": "inject", **fault, "left_s": step.lasts_s, **_AMOUNTS.get(step.kind, {})}, step.lasts_s)
+
+    def _hold(self, request: dict[str, Any], lasts_s: float) -> None:
+        """Ask for what ends when its time is over, or when this stops listening."""
+        for _ in follow(self._socket, request, within_s=lasts_s + _HEALS_IN_S):
             if self._is_over.is_set():
                 break
 
@@ -103,9 +117,7 @@ class Nemesis:
         ask(self._socket, {"do": "restart", "node": step.target})
 
     def _pause(self, step: Step) -> None:
-        ask(self._socket, {"do": "pause", "node": step.target, "hold": True})
-        self._is_over.wait(step.lasts_s)
-        ask(self._socket, {"do": "resume", "node": step.target})
+        self._hold({"do": "pause", "node": step.target, "for_s": step.lasts_s}, step.lasts_s)
 
     def _disk_full(self, step: Step) -> None:
         pid = next(node["pid"] for node in self._nodes() if node["name"] == step.target)

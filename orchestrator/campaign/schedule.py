@@ -52,12 +52,13 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """A campaign's whole plan."""
+    """A campaign's whole plan. ``is_patient``: no step is done before all nodes serve, so it may take longer."""
 
     seed: int
     for_s: float
     banks: tuple[str, ...]
     steps: tuple[Step, ...]
+    is_patient: bool = False
 
 
 def draw(
@@ -85,7 +86,8 @@ def read(text: str) -> Schedule:
     try:
         fields: dict[str, Any] = json.loads(text)
         steps = tuple(Step(**step) for step in fields["steps"])
-        schedule = Schedule(int(fields["seed"]), float(fields["for_s"]), tuple(fields["banks"]), steps)
+        is_patient = bool(fields.get("is_patient"))
+        schedule = Schedule(int(fields["seed"]), float(fields["for_s"]), tuple(fields["banks"]), steps, is_patient)
     except (ValueError, TypeError, KeyError) as error:
         raise ScheduleUnusable(f"this is no schedule of a campaign: {error}") from error
     for step in schedule.steps:

@@ -11,18 +11,19 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from orchestrator.campaign import schedule
 from orchestrator.campaign.campaign import Campaign, Result
 from orchestrator.campaign.figures import percentile
 from orchestrator.campaign.report import write_report
+from orchestrator.interrupts import sigterm_as_ctrl_c
 
 _BANKS = ("HDFC", "ICICI", "SBI")
 _KINDS = ("kill", "kill", "kill", "kill", "kill-all", "kill-supervisor", "kill-client")
-_EVERY_S = 2.0
-_ROUND_S = 50.0
+_EVERY_S = 1.5
+_ROUND_S = 40.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +115,11 @@ def _next_seeds(first: int, rounds: list[Round]) -> Iterator[int]:
 
 def _run_round(seed: int, folder: Path) -> Round:
     root = Path(tempfile.mkdtemp(prefix="cluster-torture-", dir="/var/tmp"))
-    plan = schedule.draw(seed, _ROUND_S, _BANKS, kinds=_KINDS, every_s=_EVERY_S)
-    result = Campaign(plan, root, lambda _: None).run()
+    drawn = schedule.draw(seed, _ROUND_S, _BANKS, kinds=_KINDS, every_s=_EVERY_S)
+    # So each recovery is seen to its end, however slow the machine is.
+    plan = replace(drawn, is_patient=True)
+    with sigterm_as_ctrl_c():
+        result = Campaign(plan, root, lambda _: None).run()
     summary = summarise(result)
     with (folder / "rounds.jsonl").open("a") as file:
         file.write(json.dumps(asdict(summary)) + "\n")

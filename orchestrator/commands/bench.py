@@ -1,17 +1,14 @@
 """`cluster bench`: how many payments a second, how fast, at what cost; then the books are added up."""
 
 import json
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from orchestrator.benchmark.loads import NAMES, Sizes
 from orchestrator.commands.options import DURATION, FILE, demand_folder, output_option
+from orchestrator.interrupts import sigterm_as_ctrl_c
 from orchestrator.progress import Progress
 
 if TYPE_CHECKING:
@@ -109,7 +106,7 @@ def bench(*, output: str, report: Path | None, **options: Any) -> None:
         click.echo(f"{campaign.scratch} is in memory, where an fsync costs nothing; see --scratch", err=True)
     progress, results = Progress(), []
     try:
-        with _sigterm_as_ctrl_c():
+        with sigterm_as_ctrl_c():
             for result in run(campaign, progress.say):
                 progress.end()
                 results.append(result)
@@ -135,17 +132,3 @@ def _read_campaign(options: dict[str, Any]) -> "Campaign":
         here=demand_folder(options["file"]) if options["here"] else None,
         user=options["user"],
     )
-
-
-@contextmanager
-def _sigterm_as_ctrl_c() -> Iterator[None]:
-    """End on SIGTERM as on Ctrl-C: the clusters that were started are stopped and removed."""
-
-    def interrupt(_: int, __: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -12,6 +12,7 @@ import click
 
 from orchestrator.commands.options import DURATION, output_option
 from orchestrator.exit_codes import FAILED, OK
+from orchestrator.interrupts import sigterm_as_ctrl_c
 
 if TYPE_CHECKING:
     from orchestrator.campaign.campaign import Result
@@ -77,7 +78,12 @@ def run(*, report: Path | None, scratch: Path, output: str, **options: Any) -> N
 
     click.echo(f"seed {plan.seed}, {plan.for_s:g} s, {len(plan.steps)} faults", err=True)
     root = Path(tempfile.mkdtemp(prefix="cluster-chaos-", dir=scratch))
-    result = Campaign(plan, root, lambda line: click.echo(line, err=True)).run()
+    try:
+        with sigterm_as_ctrl_c():
+            result = Campaign(plan, root, lambda line: click.echo(line, err=True)).run()
+    except KeyboardInterrupt:
+        shutil.rmtree(root)
+        raise
     if report is not None:
         write_report(result, report)
     if output == "json":

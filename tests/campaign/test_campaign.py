@@ -4,11 +4,15 @@ import json
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
+from click.testing import CliRunner
 
-from orchestrator.campaign import schedule
+from orchestrator.campaign import campaign, schedule
 from orchestrator.campaign.schedule import Schedule, Step
+from orchestrator.commands import chaos_run
+from tests.campaign.test_report import BAD, make_result
 from tests.running_nodes import ROOT
 
 pytestmark = pytest.mark.cluster
@@ -65,3 +69,16 @@ def test_what_cannot_be_a_campaign_is_said_before_anything_is_started(tmp_path, 
     done = run(tmp_path, *words)
     assert done.returncode != 0
     assert said in done.stderr
+
+
+def test_a_campaign_that_fails_says_so_exits_1_and_keeps_the_folder(tmp_path, monkeypatch):
+    result = make_result(tmp_path, BAD)
+    monkeypatch.setattr(campaign, "Campaign", lambda *_: SimpleNamespace(run=lambda: result))
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    done = CliRunner().invoke(chaos_run.run, ["--seed", "1", "--scratch", str(scratch)])
+    assert done.exit_code == 1
+    assert "money: INR: 5 was lost" in done.output
+    assert "FAILED" in done.output
+    [kept] = scratch.iterdir()
+    assert f"the cluster's folder is kept: {kept}" in done.output

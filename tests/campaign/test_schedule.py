@@ -1,6 +1,7 @@
 """A schedule is data: the same for the same seed, written and read back, and refused when it makes no sense."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -30,6 +31,7 @@ def test_only_the_kinds_that_are_asked_for_come():
 def test_a_schedule_that_was_written_is_read_back():
     schedule = draw(3, 30, BANKS)
     assert read(write(schedule)) == schedule
+    assert read(write(replace(schedule, is_patient=True))).is_patient
 
 
 @pytest.mark.parametrize(

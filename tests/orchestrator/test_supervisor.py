@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from orchestrator.control import Refused, SupervisorAway, ask
+from orchestrator.control import Refused, SupervisorAway, ask, follow
 from orchestrator.policy import Limits
 from tests.orchestrator.cluster_of_fakes import DEADLINE_S, Cluster, is_alive, wait_until
 
@@ -104,6 +104,20 @@ def test_a_frozen_node_is_killed_and_started_again(make_cluster: MakeCluster) ->
     cluster.wait(lambda nodes: nodes["HDFC"]["is_ready"] and nodes["HDFC"]["pid"] != pid, "HDFC is back")
     assert not is_alive(pid)
     assert ("HDFC", "kill", "hung: no answer for 0.5 s") in cluster.events()
+
+
+def test_a_node_paused_for_a_time_is_thawed_in_time_or_when_its_owner_hangs_up(make_cluster: MakeCluster) -> None:
+    cluster = make_cluster()
+    pid = cluster.up()["HDFC"]["pid"]
+    assert list(follow(cluster.socket, {"do": "pause", "node": "HDFC", "for_s": 0.1})) == [{"done": True}]
+    assert cluster.nodes()["HDFC"]["reason"] != "paused and held by chaos"
+    owner = follow(cluster.socket, {"do": "pause", "node": "HDFC", "for_s": 600})
+    next(owner)
+    assert cluster.nodes()["HDFC"]["reason"] == "paused and held by chaos"
+    owner.close()
+    cluster.wait(lambda nodes: nodes["HDFC"]["is_ready"] and nodes["HDFC"]["pid"] == pid, "HDFC answers again")
+    with pytest.raises(Refused, match="more than 0"):
+        ask(cluster.socket, {"do": "pause", "node": "HDFC", "for_s": 0})
 
 
 def test_a_node_paused_with_hold_is_left_alone_until_it_is_resumed(make_cluster: MakeCluster) -> None:
