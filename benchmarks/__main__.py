@@ -48,6 +48,7 @@ LOADS = (
     Load("1 caller", ("--load", "one"), _BOTH, 1),
     Load("16 callers, one payment a call", ("--load", "unary", "--callers", "16"), _BOTH, 16),
     Load("64 callers, one payment a call", ("--load", "unary", "--callers", "64"), _BOTH, 64),
+    Load("128 callers of the client library", ("--load", "callers", "--callers", "64"), _BOTH, 128),
     _batched(64),
     _batched(1024),
 )

@@ -8,9 +8,10 @@ Three ways, each with its forced writes:
   decision, which is its entry; the caller is answered; the payee's bank COMMIT PREPARED.
 - `Batch`: as `TwoPhase`, many payments a transaction, in arrays.
 
-The single statements go in one round trip each. No payment of one caller touches an
-account of another's, so nobody ever waits for a lock, and the deadlock across servers
-that payments in both directions would meet cannot arise: kinder than life is.
+The single statements go in one round trip each. No payment of one lane (a pair of
+connections) touches an account of another's, so nobody ever waits for a lock, and the
+deadlock across servers that payments in both directions would meet cannot arise: kinder
+than life is.
 """
 
 import asyncio
@@ -33,7 +34,7 @@ class Pair(NamedTuple):
 
 
 class Way(Protocol):
-    """How one caller pays; ``payments`` are what one `pay` moves."""
+    """How is paid on one lane; ``payments`` are what one `pay` moves."""
 
     payments: int
 
@@ -45,11 +46,11 @@ class Way(Protocol):
 
 
 class Accounts:
-    """The accounts of one caller out of so many: every so-manieth."""
+    """The accounts of one lane out of so many: every so-manieth."""
 
-    def __init__(self, caller: int, callers: int) -> None:
-        self._own = range(1 + caller, ACCOUNTS + 1, callers)
-        self._lot = random.Random(caller)  # noqa: S311 - a load, not a secret
+    def __init__(self, lane: int, lanes: int) -> None:
+        self._own = range(1 + lane, ACCOUNTS + 1, lanes)
+        self._lot = random.Random(lane)  # noqa: S311 - a load, not a secret
 
     def draw(self) -> int:
         """Return one of them."""

@@ -12,6 +12,9 @@ from benchmarks.peer import Accounts, Pair, Way
 from benchmarks.servers import ACCOUNTS, OPENING, Server
 from orchestrator.benchmark.latencies import Latencies
 
+_LANES_MAX = 32
+"""Pairs of connections: more callers than these wait for one, since more backends are slower."""
+
 MakeWay = Callable[[Pair, Accounts, DecisionLog], Way]
 
 
@@ -50,33 +53,43 @@ async def measure_peer(
     before = await _count_entries(servers)
     for server in servers:
         await _ask(server, "CHECKPOINT")
+    clock = _Clock()
     async with AsyncExitStack() as stack:
         decisions = stack.enter_context(DecisionLog(log))
-        clock = _Clock()
-        ways = []
-        for caller in range(callers):
+        idle: asyncio.Queue[Way] = asyncio.Queue()
+        lanes = min(2 * callers, _LANES_MAX)
+        for lane in range(lanes):
             pair = Pair(*[await server.connect() for server in servers])
             for connection in pair:
                 stack.push_async_callback(connection.close)
-            ways.append(make_way(pair, Accounts(caller, callers), decisions))
-        tasks = [asyncio.create_task(_pay_until_over(way, clock)) for way in ways]
+            idle.put_nowait(make_way(pair, Accounts(lane, lanes), decisions))
+        # Ends when all is finished; an error of any ends the others.
+        group = await stack.enter_async_context(asyncio.TaskGroup())
+        for _ in range(callers):
+            group.create_task(_pay_until_over(idle, clock, group))
         await asyncio.sleep(max(0.5, for_s / 10))
         clock.begin()
         spent_s = -_cpu_s(servers)
         await asyncio.sleep(for_s)
         spent_s += _cpu_s(servers)
         measured_s = clock.end()
-        await asyncio.gather(*tasks)
     await _check_books(servers, before + clock.paid)
     return Figures.of(clock.latencies, measured_s, spent_s)
 
 
-async def _pay_until_over(way: Way, clock: _Clock) -> None:
+async def _pay_until_over(idle: "asyncio.Queue[Way]", clock: _Clock, group: asyncio.TaskGroup) -> None:
+    """Be one caller: takes a lane, is answered, and leaves what is left to do there to others."""
     while not clock.is_over:
         sent_s = time.perf_counter()
+        way = await idle.get()
         await way.pay()
         clock.record(sent_s, way.payments)
-        await way.finish()
+        group.create_task(_finish(way, idle))
+
+
+async def _finish(way: Way, idle: "asyncio.Queue[Way]") -> None:
+    await way.finish()
+    idle.put_nowait(way)
 
 
 def _cpu_s(servers: tuple[Server, Server]) -> float:

@@ -15,7 +15,7 @@ from orchestrator.cluster_state import describe_nodes
 from orchestrator.config import load as load_config
 from orchestrator.folder import ClusterFolder
 
-_HERE = ("one", "unary", "batch")
+_HERE = ("one", "unary", "callers", "batch")
 """Loads that ask for nothing but a user with two accounts."""
 
 

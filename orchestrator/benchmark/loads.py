@@ -13,6 +13,8 @@ class Call(StrEnum):
 
     UNARY = "unary"
     """One payment a call, one call at a time: Pay."""
+    CLIENT = "client"
+    """One payment at a time, by a client that gathers what all callers ask for: `nodes.client.AsyncClient`."""
     STREAM = "stream"
     """Many payments a message, one message at a time: PayMany."""
 
@@ -38,7 +40,7 @@ class Load:
         if self.call is Call.STREAM:
             words.append(f"{self.batch:,} a message")
         elif self.callers > 1:
-            words.append(f"{self.callers} callers")
+            words.append(f"{self.callers} at once")
         if self.history:
             words.append(f"{self.history:,} before")
         if self.payees > _PAYEES:
@@ -57,7 +59,7 @@ class Sizes:
     histories: Sequence[int] = (1_000_000,)
 
 
-NAMES = ("one", "unary", "batch", "hot-accounts", "many-banks", "many-accounts", "history")
+NAMES = ("one", "unary", "callers", "batch", "hot-accounts", "many-banks", "many-accounts", "history")
 """Each kind of load, in the order of running."""
 
 
@@ -67,6 +69,7 @@ def choose_loads(names: Sequence[str], sizes: Sizes) -> list[Load]:
     every = [
         Load("one", Call.UNARY, callers=1),
         Load("unary", Call.UNARY, callers=sizes.callers),
+        Load("callers", Call.CLIENT, callers=2 * sizes.callers, payers=1),
         *(Load("batch", Call.STREAM, callers=_PAYERS, batch=batch) for batch in sorted(sizes.batches)),
         Load("hot-accounts", Call.STREAM, callers=_PAYERS, batch=largest, payers=2, payees=2),
         Load("many-banks", Call.STREAM, callers=_PAYERS, batch=largest, banks=sizes.banks),

@@ -80,6 +80,7 @@ def bench(*, output: str, report: Path | None, **options: Any) -> None:
     Loads, all if none is named:
       one           one caller, one payment at a time
       unary         --callers at once, each one payment at a time
+      callers       twice as many, on one line that the client library shares among them
       batch         4 callers, each a message of --batch payments at a time
       hot-accounts  the same, all from two users to two
       many-banks    the same, between --banks banks

@@ -37,21 +37,11 @@ def _words(process: psutil.Process) -> list[str]:
 
 
 def test_a_second_of_load_is_measured_and_its_books_are_clean(cluster, tmp_path):
-    words = (
-        "bench",
-        "--load",
-        "one",
-        "--load",
-        "batch",
-        "--batch",
-        "64",
-        "--for",
-        "1s",
-        "--scratch",
-        str(tmp_path),
-    )
-    document = json.loads(cluster.run(*words, "-o", "json").stdout)
-    assert [load["title"] for load in document["loads"]] == ["one", "batch, 64 a message"]
+    loads = [word for name in ("one", "callers", "batch") for word in ("--load", name)]
+    sizes = ("--batch", "64", "--callers", "16", "--for", "1s", "--scratch", str(tmp_path))
+    document = json.loads(cluster.run("bench", *loads, *sizes, "-o", "json").stdout)
+    titles = [load["title"] for load in document["loads"]]
+    assert titles == ["one", "callers, 32 at once", "batch, 64 a message"]
     for load in document["loads"]:
         assert load["books"] == {"is_clean": True, "faults": []}
         assert load["not_committed"] == {}
@@ -60,9 +50,10 @@ def test_a_second_of_load_is_measured_and_its_books_are_clean(cluster, tmp_path)
         by_name = {process["name"]: process for process in load["processes"]}
         assert list(by_name) == ["gateway", "BANK01", "BANK02", "caller 1"]
         assert all(process["rss_bytes"] > 10_000_000 for process in by_name.values())
-    one, batch = document["loads"]
-    # One at a time, each payment is a decision of its own; in messages, fsyncs are shared.
+    one, callers, batch = document["loads"]
+    # One at a time, each payment is a decision of its own; together, they share fsyncs.
     assert one["processes"][0]["fsyncs"] == pytest.approx(one["payments"], abs=5)
+    assert callers["processes"][0]["fsyncs"] < callers["payments"] / 4
     assert batch["processes"][0]["fsyncs"] < batch["payments"] / 8
     assert not list(tmp_path.iterdir())
     assert not processes_of(tmp_path)
@@ -76,6 +67,8 @@ def test_the_running_cluster_can_be_loaded_and_loses_nothing(cluster):
     assert shown[1].endswith("clean")
     refused = cluster.run(*words, expect=1)
     assert "put the password of alice into CLUSTER_PASSWORD" in refused.stderr
+    guessed = cluster.run(*words, password="bob123", expect=1)
+    assert "UNAUTHENTICATED: user or password is wrong" in guessed.stderr
     assert len(cluster.shell("alice", "balance").splitlines()) == len(before.splitlines())
 
 

@@ -14,7 +14,8 @@ from orchestrator.benchmark.routes import circle, draw_routes
     ("names", "titles"),
     [
         (["one"], ["one"]),
-        (["unary"], ["unary, 64 callers"]),
+        (["unary"], ["unary, 64 at once"]),
+        (["callers"], ["callers, 128 at once"]),
         (["batch"], [f"batch, {size} a message" for size in ("64", "256", "1,024")]),
         (["many-banks", "one"], ["one", "many-banks, 1,024 a message"]),
     ],

@@ -62,4 +62,4 @@ def test_a_load_that_needs_a_cluster_of_its_own_is_not_put_on_another(run, tmp_p
     with pytest.raises(campaign.CannotMeasure, match="many-banks needs a cluster of its own"):
         asked.loads()
     _, [asked] = run("--here")
-    assert {load.name for load in asked.loads()} == {"one", "unary", "batch"}
+    assert {load.name for load in asked.loads()} == {"one", "unary", "callers", "batch"}

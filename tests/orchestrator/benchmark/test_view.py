@@ -9,8 +9,8 @@ from tests.orchestrator.benchmark.results import make_result
 def test_a_line_has_rate_latencies_costs_and_the_verdict():
     heading, line = format_table([make_result()], is_wide=False)
     shown = dict(zip(heading.split("  "), line.split("  "), strict=False))
-    assert shown["LOAD"].startswith("unary, 64 callers")
-    assert line.split()[3:] == [
+    assert shown["LOAD"].startswith("unary, 64 at once")
+    assert line.removeprefix("unary, 64 at once").split() == [
         "500", "10.0", "10.0", "10.0", "80.0",  # 1,000 payments in 2 s
         "500.0", "500.0", "100.0",  # 0.5 s, 0.2 + 0.3 s and 0.1 s of processor for 1,000 payments
         "90", "75", "200", "clean",
@@ -23,8 +23,8 @@ def test_faults_and_what_was_not_committed_are_told_below():
     )
     assert lines[1].endswith("NOT CLEAN")
     assert lines[2:] == [
-        "unary, 64 callers: 3 failed: ABORTED",
-        "unary, 64 callers: HDFC: account alice is gone",
+        "unary, 64 at once: 3 failed: ABORTED",
+        "unary, 64 at once: HDFC: account alice is gone",
     ]
 
 
@@ -56,4 +56,4 @@ def test_the_document_says_all_of_it_and_is_json():
 def test_nothing_paid_is_no_division_by_nothing():
     result = make_result()
     result.tally.latencies = type(result.tally.latencies)()
-    assert format_table([result], is_wide=True)[1].split()[3] == "0"
+    assert format_table([result], is_wide=True)[1].removeprefix("unary, 64 at once").split()[0] == "0"

@@ -1,10 +1,10 @@
-"""What a generator counts, and what of it is measured."""
+"""What callers count, and what of it is measured."""
 
 import pytest
 from interbank.v1 import payment_pb2 as pb
 
-from orchestrator.benchmark import generator
-from orchestrator.benchmark.generator import Recorder, name_outcome, write_requests
+from orchestrator.benchmark import callers
+from orchestrator.benchmark.callers import Recorder, name_outcome, write_requests
 from orchestrator.benchmark.orders import Tally
 
 
@@ -13,7 +13,7 @@ def clock(monkeypatch):
     class Clock:
         now_s = 100.0
 
-    monkeypatch.setattr(generator.time, "perf_counter", lambda: Clock.now_s)
+    monkeypatch.setattr(callers.time, "perf_counter", lambda: Clock.now_s)
     return Clock
 
 
