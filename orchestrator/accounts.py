@@ -37,12 +37,18 @@ def read_users(config: ClusterConfig) -> tuple[User, ...]:
     return users
 
 
-def ensure_accounts(config: ClusterConfig, folder: ClusterFolder) -> None:
-    """Write each bank's accounts where it will look for them; raises `AccountsMistaken` before it writes."""
+def ensure_accounts(config: ClusterConfig, folder: ClusterFolder) -> list[str]:
+    """Write each bank's accounts where it looks for them, also while it runs; return those that have changed.
+
+    Raises `AccountsMistaken` before it writes.
+    """
     users = read_users(config)
+    changed = []
     for bank in config.banks:
         accounts = {user.name: user.accounts[bank] for user in users if bank in user.accounts}
         content = json.dumps({"currency": config.currency, "accounts": accounts}, indent=2) + "\n"
         path = folder.accounts(bank)
         if not path.exists() or path.read_text(encoding="utf-8") != content:
             write_whole(path, content.encode())
+            changed.append(bank)
+    return changed

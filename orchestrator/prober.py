@@ -108,6 +108,7 @@ def _read_certificate(found: operator_pb2.CertificateStatus) -> dict[str, Any]:
         "ends_at": found.not_after.ToJsonString(),
         "authorities": list(found.authorities),
         "revoked": dict(found.revoked),
+        "token_key": found.token_key,
     }
 
 

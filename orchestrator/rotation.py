@@ -5,10 +5,20 @@ not come about ends the rotation where it is, with everything still working; the
 command goes on from there (`orchestrator.authority` has the table).
 """
 
+import time
 from collections.abc import Iterable, Iterator
+from datetime import datetime
 from typing import NamedTuple, Protocol
 
 from nodes.core.names import Identity
+from nodes.runtime.token_keys import (
+    RetiredKey,
+    find_retired,
+    load_retired,
+    load_token_key,
+    name_key,
+    write_retired,
+)
 from orchestrator.authority import (
     Authority,
     begin_change,
@@ -21,9 +31,14 @@ from orchestrator.authority import (
 )
 from orchestrator.certificates import REVOKED, Leaf, find_fault, list_leafs, make_leaf
 from orchestrator.config import ClusterConfig
+from orchestrator.files import write_whole
 from orchestrator.folder import ClusterFolder
-from orchestrator.pem import load_certificate
+from orchestrator.pem import key_pem, load_certificate, new_key
 from orchestrator.revocation import record_revocation
+
+TOKEN_LIFE_S = 3600
+_TAKEN_WITHIN_S = 60
+"""How long the gateway may go on signing with the old key, when it is slow to take the new one."""
 
 
 class CannotRotate(Exception):
@@ -46,6 +61,9 @@ class Witness(Protocol):
 
     def wait_trusted(self, serials: set[str]) -> None:
         """Return when every node that runs trusts exactly these authorities."""
+
+    def wait_token_key(self, name: str) -> None:
+        """Return when the gateway signs logins with this key, or does not run."""
 
     def wait_revoked(self, identity: Identity, since: int) -> None:
         """Return when no node that runs lets in what was issued to ``identity`` before."""
@@ -92,6 +110,26 @@ def rotate_leafs(leafs: Iterable[Leaf], authority: Authority, witness: Witness) 
         serial = f"{made.serial_number:x}"
         witness.wait_shown(leaf, serial)
         yield Step(leaf.name, serial, f"{leaf.name}: serial {serial}, until {made.not_valid_after_utc:%Y-%m-%d}")
+
+
+def rotate_token_key(folder: ClusterFolder, overlap_s: float, witness: Witness) -> Iterator[Step]:
+    """Let another key sign logins; what the old one signed is good for ``overlap_s`` more, an hour at most.
+
+    Without overlap every login is over: for when the old key may be known to others.
+    """
+    now = int(time.time())
+    retired = [key for key in load_retired(find_retired(folder.token_key)) if key.until > now and overlap_s]
+    if overlap_s:
+        old = load_token_key(folder.token_key).public_key()
+        retired.append(RetiredKey(old, now + int(min(overlap_s, TOKEN_LIFE_S)) + _TAKEN_WITHIN_S))
+    key = new_key()
+    # In this order, so that what the old key has signed is known at each moment (`nodes.runtime.token_keys`).
+    write_whole(find_retired(folder.token_key), write_retired(retired))
+    write_whole(folder.token_key, key_pem(key))
+    name = name_key(key.public_key())
+    witness.wait_token_key(name)
+    until = f"good until {datetime.fromtimestamp(retired[-1].until):%H:%M:%S}" if retired else "over, all of them"
+    yield Step("token", name, f"token: {name} signs logins; those from before are {until}")
 
 
 def rotate_authority(config: ClusterConfig, folder: ClusterFolder, witness: Witness) -> Iterator[Step]:

@@ -34,6 +34,17 @@ class RunningNodes:
             f"does not trust what {self._folder.ca_certificate} holds",
         )
 
+    def wait_token_key(self, name: str) -> None:
+        """Return when the gateway signs logins with this key, or does not run."""
+        self._wait(
+            lambda: all(
+                node["certificate"].get("token_key") == name
+                for node in self._running()
+                if node["role"] == "gateway"
+            ),
+            "the gateway does not sign with the new token key",
+        )
+
     def wait_revoked(self, identity: Identity, since: int) -> None:
         """Return when no node that runs lets in what was issued to ``identity`` before."""
         self._wait_for_all(

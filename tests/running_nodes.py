@@ -60,7 +60,7 @@ class RunningNodes:
         self.addresses = dict(zip(["gateway", *BANKS], map("localhost:{}".format, free_ports(4)), strict=True))
         self.revoked = folder / "certs" / "revoked.json"
         self.revoked.write_text('{"revoked": []}')
-        self._token_key = make_token_key(folder / "certs" / "token.key")
+        self.token_key = make_token_key(folder / "certs" / "token.key")
         users = [
             {"name": name, "role": role, "password_hash": hash_password(f"{name}123"), "accounts": {}}
             for name, role in USERS.items()
@@ -109,7 +109,7 @@ class RunningNodes:
             "instance": uuid4().hex,
         }
         if name == "gateway":
-            flags |= {"users": self.folder / "users.json", "token-key": self._token_key}
+            flags |= {"users": self.folder / "users.json", "token-key": self.token_key}
             flags |= {"transactions": self.folder / "transactions.json", "audit": self.folder / "audit.log"}
         else:
             flags |= {"name": name, "gateway": self.addresses["gateway"]}

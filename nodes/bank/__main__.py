@@ -91,6 +91,15 @@ async def _serve(flags: argparse.Namespace, told: asyncio.Event) -> None:
     link = GatewayLink(dial_gateway, loop, service, log)
     live.on_change(lambda _: link.renew())
     status = BankStatus(loop, service, link, store, accounts)
+
+    def reread_accounts() -> None:
+        accounts = load_accounts(flags.accounts)
+        opened = store.open_accounts(accounts.opening_minor, accounts.currency, time.time_ns() // 1000)
+        if opened:
+            status.count_customers()
+            log.info("accounts_opened", count=opened)
+
+    watch.add(reread_accounts, AccountsUnusable, flags.accounts)
     server.add("interbank.v1.BankService", bank_pb2_grpc.add_BankServiceServicer_to_server, service)
     auditing = AuditService(store.chain, lambda: loop.standing, service.read_records)
     server.add("interbank.v1.AuditService", audit_pb2_grpc.add_AuditServiceServicer_to_server, auditing)
@@ -140,7 +149,11 @@ class BankStatus:
         self._link = link
         self._store = store
         self._currency = accounts.currency
-        self._customers = store.count_customers()
+        self.count_customers()
+
+    def count_customers(self) -> None:
+        """Count anew, after accounts were opened."""
+        self._customers = self._store.count_customers()
 
     def describe(self, status: operator_pb2.GetStatusResponse) -> None:
         """Fill in readiness and counters."""

@@ -6,7 +6,7 @@ balances; both read it here, so that they can never differ about what is right::
 
     {"users": [{"name": "alice", "role": "customer",
                 "password_hash": "$argon2id$v=19$m=19456,t=2,p=1$<salt>$<hash>",
-                "accounts": {"HDFC": "5,000.00"}}]}
+                "accounts": {"HDFC": "5,000.00"}, "disabled": false}]}
 
 A hash is argon2id in PHC form, no weaker than OWASP's least (19 MiB, 2 passes), and no
 costlier than a gateway that checks it for strangers can bear. Messages never repeat it.
@@ -50,12 +50,16 @@ class Role(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """One user. ``accounts`` maps a bank to the opening balance there, in minor units."""
+    """One user. ``accounts`` maps a bank to the opening balance there, in minor units.
+
+    Who is disabled may not log in, and has no login that holds; the accounts stay.
+    """
 
     name: str
     role: Role
     password_hash: str = field(repr=False)
     accounts: Mapping[str, int]
+    is_disabled: bool = False
 
 
 class UsersMistaken(Exception):
@@ -89,15 +93,18 @@ def parse_users(text: str, currency: str | None = None) -> tuple[User, ...]:
 def _make_user(row: Mapping[str, Any], currency: str | None) -> User:
     opening = row.get("accounts", {})
     accounts = {bank: parse_amount(amount, currency) for bank, amount in opening.items()} if currency else {}
-    return User(row["name"], Role[row["role"].upper()], row["password_hash"], MappingProxyType(accounts))
+    role, is_disabled = Role[row["role"].upper()], row.get("disabled", False)
+    return User(row["name"], role, row["password_hash"], MappingProxyType(accounts), is_disabled)
 
 
 def _check_user(document: JsonDocument, path: KeyPath, row: object, currency: str | None) -> None:
-    fields = document.members(path, row, ["name", "role", "password_hash"], ["accounts"])
+    fields = document.members(path, row, ["name", "role", "password_hash"], ["accounts", "disabled"])
     for name, find_fault in (("name", _name_fault), ("role", _role_fault), ("password_hash", _hash_fault)):
         fault = find_fault(fields[name]) if name in fields else ""
         if fault:
             document.refuse((*path, name), fault)
+    if not isinstance(fields.get("disabled", False), bool):
+        document.refuse((*path, "disabled"), f"must be true or false, not {show(fields['disabled'])}")
     _check_accounts(document, (*path, "accounts"), fields.get("accounts", {}), currency)
 
 

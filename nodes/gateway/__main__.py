@@ -23,7 +23,7 @@ from nodes.gateway.operator_service import OperatorService
 from nodes.gateway.payment_service import PaymentService
 from nodes.gateway.registry_service import RegistryService
 from nodes.gateway.store import GatewayStore
-from nodes.gateway.tokens import TokenIssuer, TokenKeyUnusable, load_token_key
+from nodes.gateway.tokens import TokenIssuer
 from nodes.gateway.transactions_file import TransactionsFile
 from nodes.gateway.users import UsersUnusable, load_users
 from nodes.runtime.audit_service import AuditService
@@ -38,6 +38,7 @@ from nodes.runtime.node_service import NodeService
 from nodes.runtime.revocations import demanded_name
 from nodes.runtime.server import NodeServer
 from nodes.runtime.tls import Tls, dial, load_tls
+from nodes.runtime.token_keys import TokenKeyUnusable, find_retired, load_token_keys
 
 _GRACE_S = 2.5
 _SETTLE_WITHIN_S = 2.0
@@ -74,7 +75,8 @@ def _parse_flags() -> argparse.Namespace:
 async def _serve(flags: argparse.Namespace, told: asyncio.Event) -> None:
     tls = load_tls(tls_files(flags), kind=PeerKind.GATEWAY)
     users = load_users(flags.users)
-    issuer = TokenIssuer(load_token_key(flags.token_key), tls.identity.cluster)
+    keys = load_token_keys(flags.token_key)
+    issuer = TokenIssuer(keys.signs, tls.identity.cluster, retired=keys.retired)
     log = open_event_log(flags.log, "gateway")
     store = GatewayStore.open(flags.database)
     reach("gateway.start.epoch-unraised")
@@ -101,9 +103,8 @@ async def _serve(flags: argparse.Namespace, told: asyncio.Event) -> None:
     server.add("interbank.v1.RegistryService", registry_pb2_grpc.add_RegistryServiceServicer_to_server, registry)
     _offer_to_operators(server, loop, store)
     money = MoneyCheck(loop.cuts, log)
-    watch = FileWatch(lambda fault: log.warning("file_unusable", fault=fault))
-    live.watch(watch)
-    status = Status(loop, store, money)
+    watch = _watch_files(flags, live, logins, issuer, log)
+    status = Status(loop, store, money, issuer)
     node = NodeService(
         name="gateway", role="gateway", instance=flags.instance, describe=status.describe, live=live, watch=watch
     )
@@ -135,6 +136,26 @@ def _offer_to_operators(server: NodeServer, loop: GatewayLoop, store: GatewaySto
     server.add("interbank.v1.OperatorService", operator_pb2_grpc.add_OperatorServiceServicer_to_server, operator)
     auditing = AuditService(store.chain, operator.standing, operator.read_records)
     server.add("interbank.v1.AuditService", audit_pb2_grpc.add_AuditServiceServicer_to_server, auditing)
+
+
+def _watch_files(
+    flags: argparse.Namespace, live: LiveTls, logins: Logins, issuer: TokenIssuer, log: FilteringBoundLogger
+) -> FileWatch:
+    """Have certificates, users and token keys taken when they change; what cannot be used changes nothing."""
+    watch = FileWatch(lambda fault: log.warning("file_unusable", fault=fault))
+    live.watch(watch)
+
+    def reread_users() -> None:
+        logins.use_users(load_users(flags.users))
+        log.info("users_taken", file=str(flags.users))
+
+    def reread_token_keys() -> None:
+        issuer.use_keys(load_token_keys(flags.token_key))
+        log.info("token_key_taken", key_id=issuer.key_id)
+
+    watch.add(reread_users, UsersUnusable, flags.users)
+    watch.add(reread_token_keys, TokenKeyUnusable, flags.token_key, find_retired(flags.token_key))
+    return watch
 
 
 async def _stop(server: NodeServer, banks: "Banks", tasks: list["asyncio.Task[None]"]) -> None:
@@ -198,9 +219,10 @@ class Banks:
 class Status:
     """Says how the gateway is."""
 
-    def __init__(self, loop: GatewayLoop, store: GatewayStore, money: MoneyCheck) -> None:
+    def __init__(self, loop: GatewayLoop, store: GatewayStore, money: MoneyCheck, issuer: TokenIssuer) -> None:
         self.is_ready = False
         self._money = money
+        self._issuer = issuer
         self._loop = loop
         self._store = store
 
@@ -209,6 +231,7 @@ class Status:
         status.is_ready = self.is_ready
         status.not_ready_reason = "" if self.is_ready else "reaching the banks"
         status.commits = self._store.commits
+        status.certificate.token_key = self._issuer.key_id
         gateway = status.gateway
         gateway.epoch = self._loop.coordinator.epoch
         gateway.committed, gateway.declined = self._store.tally()

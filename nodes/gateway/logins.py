@@ -6,8 +6,9 @@ argon2id, is done on two threads with a short queue; beyond it a login is refuse
 once, so that a flood of logins takes neither memory nor the payments' time.
 
 A token ends early when it is revoked (logout; durable before it is answered), when its
-user is gone or has another role, and when the password has changed: the token's id
-ends with a stamp of the password hash that it was given for.
+user is gone, disabled or has another role, and when the password has changed: the token's
+id ends with a stamp of the password hash that it was given for. The users are read again
+when their file changes, so all of that counts from the next call on.
 """
 
 import asyncio
@@ -71,8 +72,7 @@ class Logins:
         clock: Callable[[], float] = time.time,
         steady_clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._users = users
-        self._stamps = {name: _stamp(user) for name, user in users.items()}
+        self.use_users(users)
         self._tokens = tokens
         self._clock = clock
         self._throttle = Throttle(steady_clock)
@@ -86,6 +86,11 @@ class Logins:
         """End the threads; logins that wait for one are cancelled."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
+    def use_users(self, users: Users) -> None:
+        """Know these users from now on, and no others."""
+        self._users = {name: user for name, user in users.items() if not user.is_disabled}
+        self._stamps = {name: _stamp(user) for name, user in self._users.items()}
+
     async def log_in(self, user: str, password: str, thumbprint: str) -> LoggedIn:
         """Give a token for the certificate of ``thumbprint``; raises `RequestRefused`."""
         _check_fields(user, password)
@@ -95,7 +100,8 @@ class Logins:
         self._throttle.charge(user, thumbprint)
         known = self._users.get(user)
         is_right = await self._check_password(password, known.password_hash if known else self._nobodys_hash)
-        if known is None or not is_right:
+        # Who has changed meanwhile was asked for a password that is no longer theirs.
+        if known is None or not is_right or self._users.get(user) != known:
             raise RequestRefused(grpc.StatusCode.UNAUTHENTICATED, "user or password is wrong")
         self._throttle.give_back(user, thumbprint)
         token_id = f"{secrets.token_hex(16)}.{self._stamps[user]}"

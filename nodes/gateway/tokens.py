@@ -13,30 +13,26 @@ is worth nothing without that certificate's key.
     role as in interbank.v1.Role
 
 Checking a signature costs about 70 us, so the tokens that passed are remembered; what
-may change for them, time and the certificate they come over, is checked on each use.
+may change for them, time and the certificate they come over, is checked on each use. A
+retired key (`nodes.runtime.token_keys`) is known for an hour and a minute, so all that it
+signed has expired by itself when its time has come; kept longer, it is still refused then.
 """
 
-import hashlib
-import json
-import os
-import stat
+import math
 from collections import OrderedDict
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
 import grpc
 import jwt
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from jwt.types import Options
-from jwt.utils import base64url_encode
 
 from nodes.core.names import Identity, PeerKind, is_user_name
 from nodes.core.users import Role
 from nodes.runtime.access import Login
 from nodes.runtime.refusal import RequestRefused
+from nodes.runtime.token_keys import RetiredKey, TokenKeys, name_key
 
 LIFETIME_S_MAX = 3600
 _ALGORITHM = "ES256"
@@ -45,7 +41,6 @@ _LEEWAY_S = 5
 """How far the clock may have been set back since a token was given."""
 _TOKEN_LENGTH_MAX = 2048
 _REMEMBERED_MAX = 4096
-_KEY_BYTES_MAX = 64 * 1024
 _READING: Options = {
     "require": ["iss", "aud", "sub", "role", "iat", "nbf", "exp", "jti", "cnf"],
     "strict_aud": True,
@@ -54,24 +49,32 @@ _READING: Options = {
     "verify_iat": False,
     "verify_nbf": False,
 }
-_HOW_TO_RENEW = "delete it and let `cluster up` make another (all users log in again)"
-
-
-class TokenKeyUnusable(Exception):
-    """The key that signs tokens cannot be used; the message says which file, why and what to do."""
 
 
 class TokenIssuer:
     """Gives tokens and checks them. ``lifetime_s`` is at most `LIFETIME_S_MAX`."""
 
-    def __init__(self, key: ec.EllipticCurvePrivateKey, cluster: str, lifetime_s: int = LIFETIME_S_MAX) -> None:
+    def __init__(
+        self,
+        key: ec.EllipticCurvePrivateKey,
+        cluster: str,
+        lifetime_s: int = LIFETIME_S_MAX,
+        *,
+        retired: Sequence[RetiredKey] = (),
+    ) -> None:
         assert 0 < lifetime_s <= LIFETIME_S_MAX, "a token lives an hour at most"
-        self._key = key
-        self._key_id = _thumbprint_key(key.public_key())
-        self._known_keys = {self._key_id: key.public_key()}
+        self.use_keys(TokenKeys(key, tuple(retired)))
         self._issuer = Identity(cluster, PeerKind.GATEWAY).uri
         self._cluster = cluster
         self._lifetime_s = lifetime_s
+
+    def use_keys(self, keys: TokenKeys) -> None:
+        """Sign with another key from now on; what a retired one signed is good until it is past its time."""
+        self._key = keys.signs
+        self.key_id = name_key(keys.signs.public_key())
+        self._known_keys = {name_key(key): (key, float(until)) for key, until in keys.retired}
+        self._known_keys[self.key_id] = keys.signs.public_key(), math.inf
+        # Who signed them is not remembered with them, so each is looked at once more.
         self._remembered: OrderedDict[str, tuple[Login, str]] = OrderedDict()
 
     def issue(self, user: str, role: int, *, token_id: str, thumbprint: str, now: float) -> tuple[str, float]:
@@ -89,7 +92,7 @@ class TokenIssuer:
             "jti": token_id,
             "cnf": {"x5t#S256": thumbprint},
         }
-        headers = {"typ": _TYPE, "kid": self._key_id}
+        headers = {"typ": _TYPE, "kid": self.key_id}
         return jwt.encode(claims, self._key, _ALGORITHM, headers), float(expires_at)
 
     def verify(self, token: str, thumbprint: str, now: float) -> Login:
@@ -112,15 +115,15 @@ class TokenIssuer:
         if len(token) > _TOKEN_LENGTH_MAX or not token.isascii():
             _refuse_invalid()
         try:
-            key = self._find_key(jwt.get_unverified_header(token))
+            key = self._find_key(jwt.get_unverified_header(token), now)
             claims = jwt.decode(token, key, [_ALGORITHM], _READING, audience=self._cluster, issuer=self._issuer)
         except jwt.PyJWTError:
             _refuse_invalid()
         return _read_claims(claims, now)
 
-    def _find_key(self, header: Mapping[str, Any]) -> ec.EllipticCurvePublicKey:
-        key = self._known_keys.get(header.get("kid", ""))
-        if key is None or header != {"alg": _ALGORITHM, "typ": _TYPE, "kid": header["kid"]}:
+    def _find_key(self, header: Mapping[str, Any], now: float) -> ec.EllipticCurvePublicKey:
+        key, until = self._known_keys.get(header.get("kid", ""), (None, 0.0))
+        if key is None or until <= now or header != {"alg": _ALGORITHM, "typ": _TYPE, "kid": header["kid"]}:
             _refuse_invalid()
         return key
 
@@ -154,32 +157,3 @@ def refuse_token(message: str) -> NoReturn:
 def _refuse_invalid() -> NoReturn:
     # Which check failed is of use to a forger alone.
     refuse_token("the token is not valid: log in again")
-
-
-def load_token_key(path: Path) -> ec.EllipticCurvePrivateKey:
-    """Read the private key that signs tokens (PEM, P-256); raises `TokenKeyUnusable`."""
-    try:
-        with path.open("rb") as file:
-            is_private = not stat.S_IMODE(os.fstat(file.fileno()).st_mode) & 0o077
-            text = file.read(_KEY_BYTES_MAX)
-    except FileNotFoundError as error:
-        raise TokenKeyUnusable(f"the token key {path} is missing: `cluster up` makes it") from error
-    except OSError as error:
-        raise TokenKeyUnusable(f"cannot read the token key {path}: {error.strerror}") from error
-    if not is_private:
-        raise TokenKeyUnusable(f"the token key {path} can be read by others: chmod 600 it, or {_HOW_TO_RENEW}")
-    try:
-        key = load_pem_private_key(text, password=None)
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise TokenKeyUnusable(f"{path} holds no unencrypted private key in PEM: {_HOW_TO_RENEW}") from error
-    if not isinstance(key, ec.EllipticCurvePrivateKey) or not isinstance(key.curve, ec.SECP256R1):
-        raise TokenKeyUnusable(f"the key in {path} is not on the curve P-256: {_HOW_TO_RENEW}")
-    return key
-
-
-def _thumbprint_key(key: ec.EllipticCurvePublicKey) -> str:
-    """Return the name of a key that follows from the key alone (RFC 7638)."""
-    numbers = key.public_numbers()
-    x, y = (base64url_encode(number.to_bytes(32)).decode() for number in (numbers.x, numbers.y))
-    canonical = json.dumps({"crv": "P-256", "kty": "EC", "x": x, "y": y}, separators=(",", ":"))
-    return base64url_encode(hashlib.sha256(canonical.encode()).digest()).decode()

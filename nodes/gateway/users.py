@@ -1,4 +1,4 @@
-"""The gateway's users, read from users.json at the start and never changed while it runs."""
+"""The gateway's users, read from users.json at the start and whenever it changes."""
 
 from collections.abc import Mapping
 from pathlib import Path

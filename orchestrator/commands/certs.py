@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -70,6 +70,9 @@ def list_(*, output: str, folder: ClusterFolder) -> None:
     click.echo("\n".join(format_columns([head, *lines])))
 
 
+_OVERLAP = "With --tokens: how long older logins hold; 0s ends them."
+
+
 @certs.command()
 @click.argument("names", metavar="[NODE]...", nargs=-1)
 @click.option("--ca", "is_authority", is_flag=True, help="Let another authority take over, then all certificates.")
@@ -79,15 +82,7 @@ def list_(*, output: str, folder: ClusterFolder) -> None:
 @_WAIT
 @output_option
 @folder_option
-def rotate(
-    *,
-    names: tuple[str, ...],
-    is_authority: bool,
-    is_revoked: bool,
-    wait_s: float,
-    output: str,
-    folder: ClusterFolder,
-) -> None:
+def rotate(names: tuple[str, ...], output: str, folder: ClusterFolder, **options: Any) -> None:
     """Replace certificates with their keys, of each NODE or of all, while payments go on.
 
     Each node is waited for until it shows its new certificate. With --ca both authorities
@@ -100,20 +95,34 @@ def rotate(
       cluster certs rotate
       cluster certs rotate --ca
       cluster certs rotate gateway --revoke     its key may have been stolen
+      cluster certs rotate --tokens
+      cluster certs rotate --tokens --overlap 0s
     """
     from orchestrator.config import load
     from orchestrator.lock import FolderLock
-    from orchestrator.rotation import demand_authority, find_leafs, revoke_older, rotate_authority, rotate_leafs
+    from orchestrator.rotation import (
+        demand_authority,
+        find_leafs,
+        revoke_older,
+        rotate_authority,
+        rotate_leafs,
+        rotate_token_key,
+    )
     from orchestrator.witness import RunningNodes
 
-    if is_authority and (names or is_revoked):
-        raise click.UsageError("--ca replaces all certificates, and ends all older ones: give it alone")
+    is_authority, is_token_key, is_revoked = (
+        options[f"is_{what}"] for what in ("authority", "token_key", "revoked")
+    )
+    if is_authority + is_token_key + (bool(names) or is_revoked) > 1:
+        raise click.UsageError("--ca, --tokens and certificates (NODE, --revoke) are three things: give one alone")
     config = load(folder.config)
     with FolderLock(folder.state / "up.lock") as lock:
         lock.take(within_s=_OTHERS_END_WITHIN_S)
-        witness = RunningNodes(folder, within_s=wait_s)
+        witness = RunningNodes(folder, within_s=options["wait_s"])
         if is_authority:
             _tell(rotate_authority(config, folder, witness), output)
+        elif is_token_key:
+            _tell(rotate_token_key(folder, options["overlap_s"], witness), output)
         else:
             leafs = find_leafs(config, folder, names)
             _tell(rotate_leafs(leafs, demand_authority(config, folder), witness), output)

@@ -9,6 +9,7 @@ import click
 from nodes.runtime.crash_points import obey
 from orchestrator.commands.options import DURATION, FILE, open_folder, output_option
 from orchestrator.config import ClusterConfig, load
+from orchestrator.control import ask
 from orchestrator.folder import ClusterFolder
 from orchestrator.lock import FolderLock, Taken
 from orchestrator.plan import Plan
@@ -41,8 +42,9 @@ _OTHERS_END_WITHIN_S = 10.0
 def up(*, folder: ClusterFolder, foreground: bool, wait_s: float, dry_run: bool, output: str) -> None:
     """Start the gateway and the banks, wait until all serve, and show them.
 
-    Certificates that are missing or about to expire are made first. A cluster that is up
-    already is left as it is.
+    Certificates that are missing or about to expire are made first. In a cluster that is up
+    already as well, since nodes take them while they run, as they do accounts that users.json
+    has more; nothing else is changed there.
 
     \b
     Exit code: as that of `cluster status`; 0 when all serve.
@@ -72,6 +74,8 @@ def bring_up(config: ClusterConfig, folder: ClusterFolder, wait_s: float) -> tup
     progress = Progress()
     progress.say("making what is missing")
     is_new = join_or_start(folder.control_socket, lambda: _prepare(config, folder), within_s=wait_s)
+    if not is_new:
+        _refresh(config, folder)
     nodes, is_settled = _wait_until_settled(folder, progress, wait_s)
     progress.end()
     return nodes, is_settled, is_new
@@ -112,6 +116,20 @@ def _prepare(config: ClusterConfig, folder: ClusterFolder) -> Plan:
     from orchestrator.preparing import prepare
 
     return prepare(config, folder, lambda change: click.echo(change, err=True))
+
+
+def _refresh(config: ClusterConfig, folder: ClusterFolder) -> None:
+    from orchestrator.preparing import refresh
+
+    with FolderLock(folder.state / "up.lock") as lock:
+        lock.take(within_s=_OTHERS_END_WITHIN_S)
+        changed = set()
+        for node, what in refresh(config, folder):
+            changed.add(node)
+            click.echo(what, err=True)
+    for each in ask(folder.control_socket, {"do": "status"})["nodes"] if changed else ():
+        if each["name"] in changed and each["state"] == "FATAL":
+            ask(folder.control_socket, {"do": "restart", "node": each["name"]})
 
 
 def _wait_until_settled(folder: ClusterFolder, progress: Progress, wait_s: float) -> tuple[Nodes, bool]:
@@ -168,7 +186,7 @@ def _warn_of_demo_passwords(config: ClusterConfig) -> None:
 
 
 def _describe_next(is_new: bool) -> str:
-    first = "The cluster is up." if is_new else "The cluster is up already; nothing was changed."
+    first = "The cluster is up." if is_new else "The cluster is up already."
     # From a checkout it is the script there that was called.
     name = "./cluster" if "CLUSTER_HOME" in os.environ else "cluster"
     return f"""{first} What to do next:

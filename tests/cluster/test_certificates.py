@@ -1,10 +1,14 @@
 """`cluster certs` on a cluster that runs and pays."""
 
 import json
+from datetime import timedelta
 
 import pytest
 
 from nodes.client import NotLoggedIn, PaymentRequest, new_payment_id
+from orchestrator import certificates
+from orchestrator.authority import load_authority
+from orchestrator.certificates import list_leafs, make_leaf
 from orchestrator.config import load
 from orchestrator.folder import ClusterFolder
 from orchestrator.shell.connection import connect
@@ -109,3 +113,26 @@ def test_what_a_thief_of_the_gateways_key_could_use_ends_under_load(cluster):
         customers.pay_more(40)
     assert not customers.failures
     assert is_sound(listed(cluster))
+
+
+def test_up_renews_what_expires_opens_what_is_new_and_brings_back_who_had_expired(cluster):
+    """A node that runs into the end of its certificate: it is not answered, killed, cannot start, and is FATAL."""
+    folder = ClusterFolder(cluster.folder)
+    config = load(folder.config)
+    [sbi] = [leaf for leaf in list_leafs(config, folder) if leaf.name == "SBI"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(certificates, "LEAF_LIFE", timedelta(seconds=-1))
+        make_leaf(sbi, load_authority(folder))
+    cluster.run("chaos", "kill", "SBI")
+    wait_until(lambda: cluster.nodes()["SBI"]["state"] == "FATAL", "SBI cannot start")
+    assert "expired at" in cluster.nodes()["SBI"]["reason"]
+    users = json.loads(config.users.read_text())
+    [bob] = [user for user in users["users"] if user["name"] == "bob"]
+    bob["accounts"]["SBI"] = "12.00"
+    config.users.write_text(json.dumps(users))
+    done = cluster.run("up")
+    assert "certificates: bank/SBI.crt: expired at" in done.stderr
+    assert "accounts: those of SBI are written anew" in done.stderr
+    assert is_sound(listed(cluster))
+    assert "₹12.00" in cluster.shell("bob", "balance SBI")
+    assert "SBI.crt" not in cluster.run("up").stderr

@@ -336,3 +336,45 @@ async def test_the_gateways_store_keeps_revocations(gateway: Gateway, tmp_path: 
     store = GatewayStore.open(tmp_path / "gateway.db")
     assert "revoked" in refusal_of_token(gateway.start(revocations=store), token)
     store.close()
+
+
+# -- users that change while the gateway runs -------------------------------------
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {},
+        {"alice": replace(USERS["alice"], role=Role.AUDITOR)},
+        {"alice": replace(USERS["alice"], password_hash=hash_password("another1"))},
+        {"alice": replace(USERS["alice"], is_disabled=True)},
+    ],
+    ids=["removed", "another role", "another password", "disabled"],
+)
+async def test_who_is_changed_has_no_login_any_more(logins: Logins, changed: dict[str, User]) -> None:
+    alice = (await logins.log_in("alice", "alice123", SHELL)).token
+    eve = (await logins.log_in("eve", "eve123", SHELL)).token
+    logins.use_users({"eve": USERS["eve"], **changed})
+    with pytest.raises(RequestRefused) as ended:
+        logins.authenticate(alice, SHELL)
+    assert ended.value.code is grpc.StatusCode.UNAUTHENTICATED
+    assert logins.authenticate(eve, SHELL).user == "eve"
+
+
+async def test_who_is_disabled_is_answered_as_a_stranger(logins: Logins) -> None:
+    logins.use_users({"alice": replace(USERS["alice"], is_disabled=True)})
+    with pytest.raises(RequestRefused, match="user or password is wrong"):
+        await logins.log_in("alice", "alice123", SHELL)
+
+
+async def test_who_is_changed_while_the_password_is_checked_is_not_logged_in(
+    logins: Logins, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = SlowHashing()
+    monkeypatch.setattr(module, "verify_password", slow)
+    login = asyncio.create_task(logins.log_in("alice", "alice123", SHELL))
+    await asyncio.sleep(0)
+    logins.use_users({"eve": USERS["eve"]})
+    slow.go.set()
+    with pytest.raises(RequestRefused, match="user or password is wrong"):
+        await login

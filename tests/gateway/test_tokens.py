@@ -19,9 +19,18 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from nodes.gateway import tokens
-from nodes.gateway.tokens import TokenIssuer, TokenKeyUnusable, load_token_key
+from nodes.gateway.tokens import TokenIssuer
 from nodes.runtime.access import Login
 from nodes.runtime.refusal import RequestRefused
+from nodes.runtime.token_keys import (
+    RetiredKey,
+    TokenKeys,
+    TokenKeyUnusable,
+    find_retired,
+    load_token_key,
+    load_token_keys,
+    write_retired,
+)
 from tests.forged_tokens import encode_part as encode
 from tests.forged_tokens import read_token as read
 from tests.forged_tokens import sign_token
@@ -365,3 +374,55 @@ def test_an_encrypted_key_is_refused(tmp_path: Path) -> None:
 )
 def test_a_key_of_another_kind_is_refused(tmp_path: Path, key: PrivateKeyTypes) -> None:
     assert "is not on the curve P-256" in unusable(save(tmp_path / "token.key", key))
+
+
+# -- keys that roll ------------------------------------------------------------
+
+NEXT_KEY = ec.generate_private_key(ec.SECP256R1())
+ROLLED = TokenKeys(NEXT_KEY, (RetiredKey(KEY.public_key(), int(NOW) + 60),))
+
+
+def test_after_a_roll_the_new_key_signs_and_what_the_old_one_signed_is_good(issuer: TokenIssuer) -> None:
+    old = give(issuer)
+    before = issuer.key_id
+    issuer.use_keys(ROLLED)
+    new = give(issuer)
+    assert read(old)[0]["kid"] == before != read(new)[0]["kid"] == issuer.key_id
+    for token in (old, new):
+        assert issuer.verify(token, SHELL, NOW).user == "alice"
+
+
+@pytest.mark.parametrize("is_known", [False, True], ids=["not yet seen", "seen before"])
+def test_a_key_past_its_time_is_refused_whatever_the_token_says(issuer: TokenIssuer, is_known: bool) -> None:
+    old = give(issuer)
+    issuer.use_keys(ROLLED)
+    if is_known:
+        issuer.verify(old, SHELL, NOW)
+    issuer.use_keys(TokenKeys(NEXT_KEY, (RetiredKey(KEY.public_key(), int(NOW)),)))
+    assert refusal(issuer, old) == INVALID
+    issuer.use_keys(TokenKeys(NEXT_KEY, ()))
+    assert refusal(issuer, old) == INVALID
+
+
+def test_a_retired_key_cannot_take_the_place_of_the_one_that_signs(issuer: TokenIssuer) -> None:
+    issuer.use_keys(TokenKeys(KEY, (RetiredKey(KEY.public_key(), 5),)))
+    assert issuer.verify(give(issuer), SHELL, NOW).user == "alice"
+
+
+def test_retired_keys_are_read_from_beside_the_key(tmp_path: Path) -> None:
+    path = save(tmp_path / "token.key", NEXT_KEY)
+    assert load_token_keys(path).retired == ()
+    find_retired(path).write_bytes(write_retired(ROLLED.retired))
+    keys = load_token_keys(path)
+    assert keys.signs.private_numbers() == NEXT_KEY.private_numbers()
+    assert keys.retired == ROLLED.retired
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", '{"retired": [{"until": 5}]}', '{"retired": [{"public_key": "x", "until": 5}]}']
+)
+def test_a_file_that_is_no_list_of_retired_keys_is_refused(tmp_path: Path, text: str) -> None:
+    path = save(tmp_path / "token.key", NEXT_KEY)
+    find_retired(path).write_text(text)
+    with pytest.raises(TokenKeyUnusable, match="is no list of retired token keys"):
+        load_token_keys(path)

@@ -155,7 +155,7 @@ def test_two_accounts_of_a_user_in_one_bank_are_refused() -> None:
         ('{"users": {"alice": "alice123"}}', "1: users: must be a list of users, not an object"),
         (
             '{"users": ["alice123"]}',
-            "1: users[0]: must be an object with name, role, password_hash, accounts, not a text",
+            "1: users[0]: must be an object with name, role, password_hash, accounts, disabled, not a text",
         ),
         ('{"users": [], "more": 1}', "1: more: unknown key; known here: users"),
     ],
@@ -168,6 +168,14 @@ def test_without_a_currency_amounts_are_left_alone_and_users_have_no_accounts() 
     [user] = parse_users(write(ALICE | {"accounts": {"HDFC": "1.005"}}))
     assert user.accounts == {}
     assert "must be an amount in quotes" in mistakes(write(ALICE | {"accounts": {"HDFC": 5}}), None)[0]
+
+
+def test_a_user_can_be_disabled() -> None:
+    users = [parse_users(write(ALICE | more))[0] for more in ({}, {"disabled": False}, {"disabled": True})]
+    assert [user.is_disabled for user in users] == [False, False, True]
+    assert mistakes(write(ALICE | {"disabled": "yes"})) == [
+        '10: users[0].disabled: must be true or false, not "yes"'
+    ]
 
 
 # -- the file -----------------------------------------------------------------

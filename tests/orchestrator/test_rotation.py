@@ -1,9 +1,12 @@
 """Rotation: each step waited for, and whatever crashes, every node can start from what lies there."""
 
+import time
+
 import pytest
 
 from nodes.runtime.tls import TlsFiles, load_tls
-from orchestrator import authority, certificates, files, pem
+from nodes.runtime.token_keys import load_token_keys, name_key
+from orchestrator import authority, certificates, files, pem, rotation
 from orchestrator.authority import is_changing, load_authority, load_trusted
 from orchestrator.certificates import ensure_certificates, find_fault, list_certificates, list_leafs
 from orchestrator.config import load
@@ -16,6 +19,7 @@ from orchestrator.rotation import (
     revoke_older,
     rotate_authority,
     rotate_leafs,
+    rotate_token_key,
 )
 
 CONFIG = "name: payments.test\nbanks:\n  HDFC: {address: localhost:1001}\n  SBI: {address: localhost:1002}\n"
@@ -38,6 +42,9 @@ class Nodes:
 
     def wait_trusted(self, serials):
         self._wait(len(serials))
+
+    def wait_token_key(self, name):
+        self._wait(name_key(load_token_keys(self.folder.token_key).signs.public_key()) == name)
 
     def wait_revoked(self, identity, since):
         self._wait(f"{identity.path} revoked")
@@ -95,7 +102,7 @@ def crash_at(monkeypatch, number):
             raise Crash
         files.write_whole(path, content, **mode)
 
-    for module in (authority, certificates, pem):
+    for module in (authority, certificates, pem, rotation):
         monkeypatch.setattr(module, "write_whole", write_or_crash)
 
 
@@ -199,3 +206,30 @@ def test_without_an_authority_nothing_is_rotated(folder):
     folder.ca_key.unlink()
     with pytest.raises(CannotRotate, match=r"its key was missing: `cluster down`, then `cluster up`"):
         rotate(folder, Nodes(folder))
+
+
+def test_another_key_signs_logins_and_the_old_one_is_known_for_as_long_as_what_it_signed(folder):
+    old = load_token_keys(folder.token_key).signs.public_key()
+    nodes = Nodes(folder)
+    began = time.time()
+    list(rotate_token_key(folder, 5.0, nodes))
+    list(rotate_token_key(folder, 10_000.0, nodes))
+    keys = load_token_keys(folder.token_key)
+    assert nodes.seen == [True, True]
+    assert keys.retired[0].public_key == old
+    # Never longer than a login lives, and a minute for a gateway that is slow to take the new key.
+    assert [round((key.until - began) / 60) for key in keys.retired] == [1, 61]
+    list(rotate_token_key(folder, 0.0, nodes))
+    assert load_token_keys(folder.token_key).retired == ()
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_crash_while_the_token_key_rolls_leaves_every_login_good(folder, monkeypatch, number):
+    old = load_token_keys(folder.token_key).signs.public_key()
+    with monkeypatch.context() as patch:
+        crash_at(patch, number)
+        with pytest.raises(Crash):
+            list(rotate_token_key(folder, 60.0, Nodes(folder)))
+    keys = load_token_keys(folder.token_key)
+    assert old in [keys.signs.public_key(), *(key.public_key for key in keys.retired)]
+    assert is_at_rest(folder)
