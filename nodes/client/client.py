@@ -322,9 +322,13 @@ class BankInspector(AuditLine):
 
     def is_prepared(self, payment_id: str) -> bool:
         """Tell whether this bank has voted yes on a payment and does not know the decision."""
+        return any(known.state == bank_pb2.TRANSACTION_STATE_PREPARED for known in self.transactions(payment_id))
+
+    def transactions(self, payment_id: str) -> list[bank_pb2.BankTransaction]:
+        """Return what this bank has on record for a payment id, whoever paid."""
         request = bank_pb2.GetTransactionsRequest(payment_id=parse_payment_id(payment_id))
         found = self._call(lambda: self._stub.GetTransactions, request, timeout=_CALL_TIMEOUT_S)
-        return any(known.state == bank_pb2.TRANSACTION_STATE_PREPARED for known in found.transactions)
+        return list(found.transactions)
 
 
 def write_payment(request: PaymentRequest) -> pb.PayRequest:

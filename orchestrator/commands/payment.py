@@ -41,9 +41,41 @@ def show(*, payment_id: str, output: str, folder: ClusterFolder) -> None:
         click.echo("\n".join(_describe(trace)))
 
 
+@payment.command()
+@click.argument("payment_id", metavar="ID")
+@output_option
+@folder_option
+def explain(*, payment_id: str, output: str, folder: ClusterFolder) -> None:
+    """Tell what happened to a payment, and why it ended so, or what it waits for.
+
+    One timeline of all that has a record of it: the client's outbox, the gateway, the
+    banks, every log, and what happened to the nodes meanwhile. Each node's own clock is shown.
+
+    \b
+    Examples:
+      cluster payment explain 01890a5d-ac96-774b-bcce-b302099a8057
+      cluster payment explain 01890a5d-ac96-774b-bcce-b302099a8057 -o json
+    """
+    from orchestrator.config import load
+    from orchestrator.explanation import conclude, make_timeline
+    from orchestrator.text_table import format_columns
+    from orchestrator.tracing import gather_evidence
+
+    for evidence in gather_evidence(load(folder.config), folder, payment_id.lower()):
+        moments, sentence = make_timeline(evidence), conclude(evidence)
+        if output == "json":
+            timeline = [{"at": _time(at_us), "who": who, "what": what} for at_us, who, what in moments]
+            click.echo(json.dumps({"payment_id": payment_id, "timeline": timeline, "conclusion": sentence}))
+            continue
+        for line in format_columns([(_time(at_us), who, what) for at_us, who, what in moments]) if moments else []:
+            click.echo(line)
+        click.echo(sentence)
+
+
 def _describe(trace: Any) -> list[str]:
     from interbank.v1 import bank_pb2
 
+    from orchestrator.explanation import describe_outcome
     from orchestrator.shell.rendering import show_amount
     from orchestrator.text_table import format_columns
 
@@ -51,7 +83,7 @@ def _describe(trace: Any) -> list[str]:
     lines = [
         f"{show_amount(payment.amount_minor, payment.currency)}"
         f" from {payment.payer_account} to {payment.payee_account}",
-        f"gateway: {_outcome(payment)}, asked for at {_time(payment.created_at.ToMicroseconds())},"
+        f"gateway: {describe_outcome(payment)}, asked for at {_time(payment.created_at.ToMicroseconds())},"
         f" decided at {_time(payment.decided_at.ToMicroseconds())}, epoch {trace.epoch}",
     ]
     rows = []
@@ -62,13 +94,6 @@ def _describe(trace: Any) -> list[str]:
             state = bank_pb2.TransactionState.Name(known.state).removeprefix("TRANSACTION_STATE_").lower()
             rows.append((f"{bank.bank}:", f"{state} at {_time(known.at_us)}, epoch {known.key.epoch}"))
     return lines + (format_columns(rows) if rows else ["no bank has it on record"])
-
-
-def _outcome(payment: Any) -> str:
-    from nodes.core.messages import Outcome, Reason
-
-    outcome = Outcome(payment.outcome).name.lower()
-    return f"{outcome} ({Reason(payment.reason).name.lower()})" if payment.reason else outcome
 
 
 def _time(at_us: int) -> str:
