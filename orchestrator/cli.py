@@ -28,7 +28,7 @@ COMMANDS = {
     "chaos": "Break nodes on purpose.",
     "certs": "Look at the certificates, and replace them.",
     "user": "Make password hashes for users.json.",
-    "bench": "Measure payments a second, and add up the books afterwards.",
+    "bench": "Measure payments a second, and audit them afterwards.",
     "doctor": "Look for what is wrong, or soon will be.",
     "down": "Stop everything.",
 }

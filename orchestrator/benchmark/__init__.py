@@ -1,4 +1,4 @@
-"""`cluster bench`: how many payments a second, how fast each, at what cost; then the books are added up.
+"""`cluster bench`: how many payments a second, how fast each, at what cost; then all is audited.
 
 How a load is measured:
 
@@ -10,8 +10,9 @@ How a load is measured:
    between is the measurement: payments that were acknowledged as committed, how long
    each took from its sending to its answer, and the processor's time, memory and fsyncs
    that it cost by process.
-4. Callers stop, what is under way ends, and `books` adds up the books of all banks. A
-   load whose books do not add up has failed, however fast it was.
+4. Callers stop, what is under way ends, and `books` has all records audited: every
+   decision, entry, account and chain. A load that fails its audit has failed, however
+   fast it was.
 
 Callers and nodes share the machine: what callers cost is in the figures, beside the
 rest. All figures of one run compare with each other; those of two machines do not.

@@ -1,14 +1,16 @@
-"""The check after a load: books fold, no money was made or lost, and all that was acknowledged is on record."""
+"""The checks after a load: no money was made or lost, all that was acknowledged is on record, and all agrees."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from interbank.v1 import operator_pb2
 
 from nodes.client import OperatorClient
+from nodes.core.audit import Report
 
 _QUIET_WITHIN_S = 30.0
 _RETRY_S = 0.05
+_FINDINGS_SHOWN = 5
 
 
 def find_faults(gateway: OperatorClient, *, committed: int, acknowledged: int) -> list[str]:
@@ -26,6 +28,13 @@ def find_faults(gateway: OperatorClient, *, committed: int, acknowledged: int) -
     if recorded < acknowledged:
         faults.append(f"{acknowledged} payments were acknowledged, and only {recorded} are on record")
     return faults
+
+
+def find_audit_faults(audit: Callable[[], Report]) -> list[str]:
+    """Return a line for each of the first things that an audit finds, and how many more there are."""
+    found = [str(finding) for finding in audit().findings]
+    more = len(found) - _FINDINGS_SHOWN
+    return [*found[:_FINDINGS_SHOWN], *([f"and {more} more"] if more > 0 else [])]
 
 
 def _wait_until_quiet(gateway: OperatorClient) -> operator_pb2.CollectTotalsResponse:

@@ -1,4 +1,4 @@
-"""All loads that were asked for, one after another; the first whose books are not clean ends it."""
+"""All loads that were asked for, one after another; the first that fails its audit ends it."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.accounts import read_users
+from orchestrator.auditing import audit_running
 from orchestrator.benchmark.loads import Load, Sizes, choose_loads
 from orchestrator.benchmark.measuring import Result, measure
 from orchestrator.benchmark.scratch import scratch_cluster
@@ -23,8 +24,8 @@ class CannotMeasure(Exception):
     """A load was not begun; the message says why and what to do."""
 
 
-class BooksNotClean(Exception):
-    """After a load the books do not add up; the message says what is wrong."""
+class AuditFailed(Exception):
+    """After a load the records do not agree; the message says what is wrong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +54,14 @@ class Campaign:
 
 
 def run(campaign: Campaign, say: Callable[[str], None]) -> Iterator[Result]:
-    """Yield each load's result. Raises `BooksNotClean` after one that has faults."""
+    """Yield each load's result. Raises `AuditFailed` after one that has faults."""
     for load in campaign.loads():
         say(f"{load.title}: starting")
         with campaign.open_target(load) as target:
             result = measure(load, target, campaign.for_s, say)
             yield result
             if result.faults:
-                raise BooksNotClean(f"{load.title}: the books are not clean: {'; '.join(result.faults)}")
+                raise AuditFailed(f"{load.title}: the audit has failed: {'; '.join(result.faults)}")
 
 
 @contextmanager
@@ -76,4 +77,4 @@ def _running_cluster(folder: ClusterFolder, user: str) -> Iterator[Target]:
     banks = [bank for each in read_users(config) if each.name == user for bank in each.accounts]
     if len(banks) < 2:
         raise CannotMeasure(f"{user} needs accounts at two banks to pay between; see {config.users}")
-    yield Target(config, folder, payers=[user], payees=0, banks=banks, password=password)
+    yield Target(config, folder, [user], 0, banks, password, lambda: audit_running(config, folder))

@@ -1,10 +1,10 @@
-"""One load, measured from its first payment to its books."""
+"""One load, measured from its first payment to its audit."""
 
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 
-from orchestrator.benchmark.books import find_faults
+from orchestrator.benchmark.books import find_audit_faults, find_faults
 from orchestrator.benchmark.generators import Generators
 from orchestrator.benchmark.loads import Load
 from orchestrator.benchmark.meter import Cost, Meter, compare
@@ -23,7 +23,7 @@ class Result:
     tally: Tally
     costs: list[Cost]
     faults: list[str]
-    """What is wrong with the books; empty when they are clean."""
+    """What the audit found, and what else was wrong; empty when all agrees."""
 
     @property
     def payments(self) -> int:
@@ -47,7 +47,7 @@ class Result:
 
 
 def measure(load: Load, target: Target, for_s: float, say: Callable[[str], None]) -> Result:
-    """Put a load on a cluster, and add its books up afterwards.
+    """Put a load on a cluster, and audit it afterwards.
 
     Raises `GeneratorFailed`, `NodeRestarted` and `nodes.client.ClientError`.
     """
@@ -64,7 +64,8 @@ def measure(load: Load, target: Target, for_s: float, say: Callable[[str], None]
         generators.wait(MEASURED, within_s=for_s + _ENDS_WITHIN_S)
         after = meter.read(generators.pids)
         tally = generators.tally(within_s=_ENDS_WITHIN_S)
-    say(f"{load.title}: adding up the books")
+    say(f"{load.title}: auditing")
     with call_gateway(target.config, target.folder) as gateway:
         faults = find_faults(gateway, committed=committed, acknowledged=tally.outcomes[COMMITTED])
+    faults += find_audit_faults(target.audit)
     return Result(load, tally, compare(before, after), faults)

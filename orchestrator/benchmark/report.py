@@ -15,7 +15,7 @@ _MB = 2**20
 _SLOTS_PER_S = 10
 _HEADINGS = (
     "load", "payments/s", "p50 ms", "p95 ms", "p99 ms", "max ms", "CPU µs a payment", "largest node MB",
-    "fsyncs/s", "books",
+    "fsyncs/s", "audit",
 )  # fmt: skip
 _LIGHT = ("#2a6fbb", "#d9822b", "#3a9d5d", "#b8435f", "#7a5cc0", "#8a6d3b", "#4aa3b5", "#777777")
 _DARK = ("#6cabf0", "#f0a65c", "#6fce93", "#ea7f99", "#ab92ea", "#c9ab77", "#7fd0e0", "#aaaaaa")
@@ -110,13 +110,13 @@ def _make_cells(load: dict[str, Any]) -> str:
         f"{sum(process['cpu_us_per_payment'] for process in load['processes']):.1f}",
         f"{max(node['rss_bytes'] for node in nodes) / _MB:.0f}",
         f"{sum(node['fsyncs'] for node in nodes) / load['measured_s']:,.0f}",
-        "clean" if load["books"]["is_clean"] else "NOT CLEAN",
+        "clean" if load["audit"]["is_clean"] else "FAILED",
     ]
     return "".join(f"<td>{escape(cell)}</td>" for cell in cells)
 
 
 def _make_faults(loads: Iterable[dict[str, Any]]) -> list[str]:
-    told = [f"{load['title']}: {fault}" for load in loads for fault in load["books"]["faults"]]
+    told = [f"{load['title']}: {fault}" for load in loads for fault in load["audit"]["faults"]]
     told += [f"{load['title']}: {count:,} {how}" for load in loads for how, count in load["not_committed"].items()]
     return [f'<p class="bad">{escape(line)}</p>' for line in told]
 

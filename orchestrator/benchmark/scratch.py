@@ -10,7 +10,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from nodes.core.audit import Report
 from nodes.runtime.passwords import hash_password
+from orchestrator.auditing import audit_files
 from orchestrator.benchmark.loads import Load
 from orchestrator.benchmark.target import Target
 from orchestrator.config import ClusterConfig, load
@@ -23,7 +25,6 @@ from orchestrator.stopping import stop_cluster
 
 _UP_WITHIN_S = 120.0
 _OPENING = "10,000,000,000.00"
-# Books that are added up keep a bank busy; it does not hang.
 _CONFIG = """name: bench.local
 gateway: {{address: localhost:{port}}}
 liveness: {{hung_after: 5m}}
@@ -69,7 +70,13 @@ def _start(load: Load, folder: ClusterFolder) -> Target:
     except NotInTime as late:
         missing = ", ".join(node["name"] for node in late.nodes if not node["is_ready"])
         raise CannotStart(f"{missing} did not serve within {_UP_WITHIN_S:g} s") from late
-    return Target(config, folder, payers, load.payees, banks, password)
+    return Target(config, folder, payers, load.payees, banks, password, lambda: _stop_and_audit(folder, banks))
+
+
+def _stop_and_audit(folder: ClusterFolder, banks: list[str]) -> Report:
+    """Audit the files: faster than asking the nodes, and what counts is what lies on the disk."""
+    stop_cluster(folder.control_socket)
+    return audit_files(folder, banks)
 
 
 def _write_files(folder: ClusterFolder, banks: list[str], users: list[str], password_hash: str) -> ClusterConfig:

@@ -1,7 +1,9 @@
 """What is paid at: a cluster that is up, who pays, and between which banks."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from nodes.core.audit import Report
 from orchestrator.benchmark.loads import Load
 from orchestrator.benchmark.orders import Order
 from orchestrator.config import ClusterConfig
@@ -21,6 +23,8 @@ class Target:
     payees: int
     banks: list[str]
     password: str = field(repr=False)
+    audit: Callable[[], Report]
+    """Compares all records there, after the load. Nothing may be asked of the cluster afterwards."""
 
     def order(self, load: Load, for_s: float) -> Order:
         """Return what a generator is to do for this load."""

@@ -11,7 +11,7 @@ _SLOT_S = 0.1
 _MB = 2**20
 _HEADINGS = (
     "LOAD", "PAYMENTS/S", "P50 MS", "P95 MS", "P99 MS", "MAX MS",
-    "CPU US: GATEWAY", "BANKS", "CALLERS", "MB: GATEWAY", "BANK", "FSYNCS/S", "BOOKS",
+    "CPU US: GATEWAY", "BANKS", "CALLERS", "MB: GATEWAY", "BANK", "FSYNCS/S", "AUDIT",
 )  # fmt: skip
 _PROCESS_HEADINGS = ("PROCESS", "CPU US/PAYMENT", "CPU", "MB", "FSYNCS", "PAYMENTS/FSYNC", "BYTES/PAYMENT")
 
@@ -41,7 +41,7 @@ def _format_result(result: Result) -> tuple[str, ...]:
         *(f"{result.cpu_us_per_payment(role):.1f}" for role in ("gateway", "bank", "generator")),
         *(f"{_largest_rss_bytes(result, role) / _MB:.0f}" for role in ("gateway", "bank")),
         f"{sum(cost.commits for cost in result.costs) / result.tally.measured_s:,.0f}",
-        "clean" if not result.faults else "NOT CLEAN",
+        "clean" if not result.faults else "FAILED",
     )
 
 
@@ -92,7 +92,7 @@ def _make_entry(result: Result) -> dict[str, Any]:
         },
         "not_committed": result.not_committed,
         "processes": [_make_process(cost, result) for cost in result.costs],
-        "books": {"is_clean": not result.faults, "faults": result.faults},
+        "audit": {"is_clean": not result.faults, "faults": result.faults},
         "latency_curve_ms": [(round(ms, 3), round(share, 5)) for ms, share in latencies.curve()],
         "payments_by_tenth_of_second": [result.tally.timeline[slot] for slot in range(_slots(result))],
     }

@@ -1,4 +1,4 @@
-"""`cluster bench`: how many payments a second, how fast, at what cost; then the books are added up."""
+"""`cluster bench`: how many payments a second, how fast, at what cost; then all is audited."""
 
 import json
 from pathlib import Path
@@ -69,10 +69,10 @@ def _demand_time(_: click.Context, __: click.Parameter, for_s: float) -> float:
 @output_option
 @click.option("--file", **{**FILE, "help": "With --here: the running cluster's configuration."})
 def bench(*, output: str, report: Path | None, **options: Any) -> None:
-    """Measure payments a second, how long each takes and what it costs; then add up the books.
+    """Measure payments a second, how long each takes and what it costs; then audit.
 
     Starts a cluster of its own for each load, as durable and as guarded as any other, and
-    removes it afterwards; one whose books are not clean is kept, and named. The callers
+    removes it afterwards; one that fails its audit is kept, and named. The callers
     share the machine with the nodes, and are shown with what they cost. A committed
     transaction of a node is one FSYNC of its log; all nodes' are counted.
 

@@ -6,8 +6,10 @@ import pytest
 from interbank.v1.bank_pb2 import CurrencyTotals, GetTotalsResponse
 from interbank.v1.operator_pb2 import CollectTotalsResponse
 
+from nodes.core.audit import Report
+from nodes.core.reconciliation import Finding
 from orchestrator.benchmark import books
-from orchestrator.benchmark.books import find_faults
+from orchestrator.benchmark.books import find_audit_faults, find_faults
 
 
 class FakeGateway:
@@ -75,3 +77,12 @@ def test_what_was_acknowledged_and_is_not_on_record_is_lost():
 
 def test_what_was_recorded_and_not_acknowledged_is_no_loss():
     assert find_faults(FakeGateway(totals()), committed=100, acknowledged=9) == []
+
+
+@pytest.mark.parametrize(("count", "lines"), [(0, 0), (1, 1), (5, 5), (6, 6), (1000, 6)])
+def test_what_the_audit_finds_is_told_the_first_of_it_by_name(count, lines):
+    findings = [Finding("money", "HDFC", f"thing {number}") for number in range(count)]
+    told = find_audit_faults(lambda: Report(findings, {}, 0, 0, 0))
+    assert len(told) == lines
+    assert told[:5] == [f"money: HDFC: thing {number}" for number in range(min(count, 5))]
+    assert count <= 5 or told[5] == f"and {count - 5} more"

@@ -58,7 +58,7 @@ def test_every_load_is_in_every_plot(document):
 
 def test_faults_are_told_and_no_text_becomes_markup(document):
     page = make_page(document)
-    assert "NOT CLEAN" in page
+    assert "<td>FAILED</td>" in page
     assert "HDFC: &lt;b&gt;gone&lt;/b&gt;" in page
     assert "3 failed: ABORTED" in page
     assert "<b>" not in page

@@ -21,7 +21,7 @@ def test_faults_and_what_was_not_committed_are_told_below():
     lines = format_table(
         [make_result(faults=["HDFC: account alice is gone"], **{"failed: ABORTED": 3})], is_wide=False
     )
-    assert lines[1].endswith("NOT CLEAN")
+    assert lines[1].endswith("FAILED")
     assert lines[2:] == [
         "unary, 64 at once: 3 failed: ABORTED",
         "unary, 64 at once: HDFC: account alice is gone",
@@ -49,7 +49,7 @@ def test_the_document_says_all_of_it_and_is_json():
     assert (unary["payments"], unary["payments_per_s"], unary["measured_s"]) == (1000, 500.0, 2.0)
     assert unary["latency_ms"]["max"] == 80.0
     assert unary["payments_by_tenth_of_second"] == [400] + [0] * 18 + [600]
-    assert unary["books"] == {"is_clean": True, "faults": []}
+    assert unary["audit"] == {"is_clean": True, "faults": []}
     assert [process["fsyncs"] for process in unary["processes"]] == [100, 150, 150, 0]
 
 
