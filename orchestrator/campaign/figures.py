@@ -117,10 +117,10 @@ def find_recoveries(attempts: Sequence[Attempt], deeds: Sequence[Deed]) -> list[
         if deed.step.kind not in KILL_KINDS or deed.step.kind == "kill-client":
             continue
         target = deed.step.target
-        later = committed[bisect_left(sent_s, deed.began_s) :]
+        later = committed[bisect_left(sent_s, deed.struck_s) :]
         with_it = [each.ended_s for each in later if target in ("", "gateway") or target in _banks(each)]
-        took_s = round(min(with_it) - deed.began_s, 3) if with_it else None
-        until_s = deed.began_s + (took_s or 0.0)
+        took_s = round(min(with_it) - deed.struck_s, 3) if with_it else None
+        until_s = deed.struck_s + (took_s or 0.0)
         others = (
             other
             for other in deeds

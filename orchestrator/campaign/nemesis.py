@@ -24,16 +24,21 @@ _FILE_MAX_BYTES = 4096
 _AMOUNTS: dict[str, dict[str, float]] = {"delay": {"delay_s": 0.2, "jitter_s": 0.1}, "drop": {"loss": 0.3}}
 _HEALS_IN_S = 5.0
 _SERVE_WITHIN_S = 20.0
+_DIES_WITHIN_S = 2.0
 
 
 @dataclass(slots=True)
 class Deed:
-    """A step as it was done; ``failure`` says why it was not. Times are the campaign's."""
+    """A step as it was done; ``failure`` says why it was not. Times are the campaign's.
+
+    ``struck_s``: when what was to be killed was surely dead; nothing sent later owes anything to its last moments.
+    """
 
     step: Step
     began_s: float
     ended_s: float
     failure: str = ""
+    struck_s: float = 0.0
 
 
 class Nemesis:
@@ -86,15 +91,16 @@ class Nemesis:
             wait_for(self._socket, all_serve, within_s=_SERVE_WITHIN_S)
 
     def _do(self, deed: Deed) -> None:
-        step = deed.step
-        do = self._break_link if step.kind in LINK_KINDS else getattr(self, f"_{step.kind.replace('-', '_')}")
+        kind = deed.step.kind
+        do = self._break_link if kind in LINK_KINDS else getattr(self, f"_{kind.replace('-', '_')}")
         try:
-            do(step)
+            do(deed)
         except (SupervisorAway, SupervisorSilent, Refused, OSError, psutil.Error) as error:
             deed.failure = str(error)
         deed.ended_s = self._now_s()
 
-    def _break_link(self, step: Step) -> None:
+    def _break_link(self, deed: Deed) -> None:
+        step = deed.step
         source, target = step.target.split("->")
         fault = {"kind": step.kind, "source": source, "target": target, "owner": "a campaign"}
         self._hold({"do": "inject", **fault, "left_s": step.lasts_s, **_AMOUNTS.get(step.kind, {})}, step.lasts_s)
@@ -105,21 +111,25 @@ class Nemesis:
             if self._is_over.is_set():
                 break
 
-    def _kill(self, step: Step) -> None:
-        ask(self._socket, {"do": "kill", "node": step.target})
+    def _kill(self, deed: Deed) -> None:
+        ask(self._socket, {"do": "kill", "node": deed.step.target})
+        deed.struck_s = self._now_s()
 
-    def _kill_all(self, _: Step) -> None:
+    def _kill_all(self, deed: Deed) -> None:
         for node in self._nodes():
             if node["pid"] is not None:
                 ask(self._socket, {"do": "kill", "node": node["name"]})
+        deed.struck_s = self._now_s()
 
-    def _restart(self, step: Step) -> None:
-        ask(self._socket, {"do": "restart", "node": step.target})
+    def _restart(self, deed: Deed) -> None:
+        ask(self._socket, {"do": "restart", "node": deed.step.target})
 
-    def _pause(self, step: Step) -> None:
-        self._hold({"do": "pause", "node": step.target, "for_s": step.lasts_s}, step.lasts_s)
+    def _pause(self, deed: Deed) -> None:
+        lasts_s = deed.step.lasts_s
+        self._hold({"do": "pause", "node": deed.step.target, "for_s": lasts_s}, lasts_s)
 
-    def _disk_full(self, step: Step) -> None:
+    def _disk_full(self, deed: Deed) -> None:
+        step = deed.step
         pid = next(node["pid"] for node in self._nodes() if node["name"] == step.target)
         if pid is None:
             raise OSError(f"{step.target} is down just now")
@@ -130,12 +140,15 @@ class Nemesis:
             # If it had nothing to write meanwhile, there is room again.
             process.rlimit(psutil.RLIMIT_FSIZE, (psutil.RLIM_INFINITY, psutil.RLIM_INFINITY))
 
-    def _kill_client(self, step: Step) -> None:
-        self._couriers.kill_one(int(step.at_s * 100))
+    def _kill_client(self, deed: Deed) -> None:
+        self._couriers.kill_one(int(deed.step.at_s * 100))
 
-    def _kill_supervisor(self, _: Step) -> None:
-        pid = ask(self._socket, {"do": "status"})["supervisor"]["pid"]
-        psutil.Process(pid).kill()
+    def _kill_supervisor(self, deed: Deed) -> None:
+        supervisor = psutil.Process(ask(self._socket, {"do": "status"})["supervisor"]["pid"])
+        nodes = [psutil.Process(node["pid"]) for node in self._nodes() if node["pid"] is not None]
+        supervisor.kill()
+        psutil.wait_procs([supervisor, *nodes], _DIES_WITHIN_S)
+        deed.struck_s = self._now_s()
         self._scratch.up()
 
     def _nodes(self) -> list[dict[str, Any]]:

@@ -18,7 +18,7 @@ def attempt(
 
 
 def deed(at_s: float, kind: str, target: str = "", lasts_s: float = 0.0, failure: str = "") -> Deed:
-    return Deed(Step(at_s, kind, target, lasts_s), at_s, at_s + lasts_s, failure)
+    return Deed(Step(at_s, kind, target, lasts_s), at_s, at_s + lasts_s, failure, struck_s=at_s)
 
 
 def test_a_payment_counts_once_and_what_was_unknown_and_told_later_is_settled():
@@ -77,6 +77,13 @@ def test_a_recovery_ends_with_a_payment_that_was_sent_after_the_kill_and_needed_
         attempt(2.1, 2.5, COMMITTED, bank="HDFC"),
     ]
     assert compute(lines, deeds, 3.0).recoveries == [recovery]
+
+
+def test_a_payment_that_was_sent_before_the_victim_was_dead_shows_nothing():
+    slow = deed(1.0, "kill", "HDFC")
+    slow.struck_s = 1.3
+    lines = [attempt(1.2, 1.25, COMMITTED), attempt(1.35, 1.8, COMMITTED)]
+    assert compute(lines, [slow], 3.0).recoveries == [Recovery("kill", "HDFC", 1.0, 0.5, True)]
 
 
 def test_what_could_not_be_done_is_no_fault_and_is_counted():
