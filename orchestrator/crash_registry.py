@@ -96,7 +96,7 @@ POINTS = (
     Point("gateway.decision.committed", "a turn of commits is on disk, its store does not know", store=Store.COMMITTED),
     Point("gateway.decline.committed", "a turn with declines is on disk, nobody is told", store=Store.COMMITTED),
     Point("gateway.decision.durable-none-told", "the decision is on disk, nobody is told"),
-    Point("gateway.decision.callers-untold", "the banks' messages are handed over, no caller is told"),
+    Point("gateway.decision.banks-untold", "callers are told, the banks' messages are not handed over"),
     Point("gateway.decision.sent-to-one", "one bank has been sent the decision, others not"),
     Point("gateway.decision.confirmed", "one bank has said that it posted, that is not noted"),
     Point("gateway.turn.callers-told", "callers are told, transactions.json lacks the payments"),

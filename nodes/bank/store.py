@@ -96,6 +96,7 @@ class BankStore:
         self._commits = CommitCount(connection)
         name = connection.execute("SELECT name FROM bank").fetchone()
         self.chain = ChainTable(connection, name[0] if name else "", table="journal", columns=_ENTRY)
+        self._newest_id: bytes = self._execute("SELECT max(payment_id) FROM journal").get or b""
 
     @property
     def commits(self) -> int:
@@ -142,12 +143,13 @@ class BankStore:
             many("INSERT INTO hold VALUES (?, ?, ?, ?, ?, ?, ?, ?)", changes.holds)
         if changes.entries:
             self._add_entries(changes.entries, now_us)
+            self._newest_id = max(self._newest_id, *(entry.payment_id for entry in changes.entries))
         if changes.accounts:
             many(
-                "INSERT INTO account (posted, held, incoming, currency, name) VALUES (?, ?, ?, ?, ?)"
+                "INSERT INTO account VALUES (?, ?, ?, ?, ?)"
                 " ON CONFLICT (name) DO UPDATE"
                 " SET posted = excluded.posted, held = excluded.held, incoming = excluded.incoming",
-                [(a.posted, a.held, a.incoming, a.currency, a.name) for a in changes.accounts],
+                sorted((a.name, a.currency, a.posted, a.held, a.incoming) for a in changes.accounts),
             )
         if changes.holds:
             reach("bank.hold.uncommitted")
@@ -210,8 +212,11 @@ class BankStore:
         return [Hold(*row) for row in self._execute("SELECT * FROM hold ORDER BY at_us")]
 
     def find_entries(self, keys: Iterable[PaymentKey]) -> dict[PaymentKey, Entry]:
-        """Return the newest epoch's journal entry for each of the keys that has one."""
-        wanted = set(keys)
+        """Return the newest epoch's journal entry for each of the keys that has one.
+
+        An id above all on record needs no look at them; ids that grow with time mostly are.
+        """
+        wanted = {key for key in keys if key[0] <= self._newest_id}
         found: dict[PaymentKey, Entry] = {}
         for row in select_in(self._connection, _BY_PAYMENT_IDS, [payment_id for payment_id, _ in wanted]):
             key = row[1], row[2]

@@ -113,10 +113,11 @@ _PAYEE_VOTE = 2
 class _Open:
     """A payment whose votes are being collected."""
 
-    __slots__ = ("callers", "created_at_us", "missing_votes", "payment")
+    __slots__ = ("banks", "callers", "created_at_us", "missing_votes", "payment")
 
     def __init__(self, payment: Payment, caller: Caller, created_at_us: int) -> None:
         self.payment = payment
+        self.banks = payment.banks
         self.callers = [caller]
         self.created_at_us = created_at_us
         self.missing_votes = _PAYER_VOTE if payment.payer_bank == payment.payee_bank else _PAYER_VOTE | _PAYEE_VOTE
@@ -183,8 +184,9 @@ class Coordinator:
         self.open[key] = opened
         self._deadlines.append((self._now_ms + self._timeout_ms, key, opened))
         prepare = _prepare(payment, self.epoch)
-        for bank in payment.banks:
-            self._effects.prepares.setdefault(bank, []).append(prepare)
+        prepares = self._effects.prepares
+        for bank in opened.banks:
+            prepares.setdefault(bank, []).append(prepare)
 
     def count_vote(self, bank: str, vote: Vote) -> None:
         """Take the answer of ``bank`` to a prepare. Late, repeated and strange votes change nothing."""
@@ -290,11 +292,12 @@ class Coordinator:
         effects = self._effects
         effects.decisions[key] = decision
         decide = Decide(payment.payment_id, payment.payer, self.epoch, outcome is Outcome.COMMITTED)
-        for bank in payment.banks:
+        for bank in opened.banks:
             if bank != refused_by and self.connected.get(bank):
                 effects.decides.setdefault(bank, []).append(decide)
         answer = Decided(decision, replayed=False)
-        effects.answers.extend((caller, answer) for caller in opened.callers)
+        for caller in opened.callers:
+            effects.answers.append((caller, answer))
 
     def _contradict(self, opened: _Open, bank: str) -> None:
         """End a try that a bank has on record as committed: this gateway's records are not the newest.

@@ -67,8 +67,7 @@ class Participant:
 
     def prepare(self, prepare: Prepare) -> Vote | Contradiction | None:
         """Vote. None if the message is of an epoch that is over for this payment."""
-        payment_id, payer, *_ = prepare
-        key = payment_id, payer
+        key = prepare[:2]
         hold = self.ledger.holds.get(key)
         if hold is not None:
             if hold.epoch > prepare.epoch:

@@ -44,12 +44,14 @@ def parse_payment(
         and payer != payee
         and 0 < amount_minor <= AMOUNT_MAX
         and currency in EXPONENTS
-        and _is_payment_id(payment_id)
+        and _UUID.fullmatch(payment_id) is not None
+        and payment_id != _NIL
         and not (memo and _describe_memo(memo))
     )
     if payer is None or payee is None or not is_sound:
         raise Malformed(_find_violations(payment_id, accounts, amount_minor, currency, memo))
-    return Payment(bytes.fromhex(payment_id.replace("-", "")), *payer, *payee, amount_minor, currency, memo)
+    payment = bytes.fromhex(payment_id.replace("-", "")), *payer, *payee, amount_minor, currency, memo
+    return Payment._make(payment)
 
 
 def parse_payment_id(text: str) -> bytes:

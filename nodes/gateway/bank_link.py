@@ -43,7 +43,12 @@ _SILENCE_MAX_S = 1.5
 _LAST_ANSWERS_WITHIN_S = 2.0
 """How long a stream that another has replaced is listened to."""
 _MESSAGES_UNDER_WAY = 2
-"""One that the bank works on, one that waits for it."""
+"""One that the bank works on, one large one that waits for it."""
+_NO_MORE = 2**63
+_LINGER_S = 0.003
+"""How long a decision waits for prepares to go out with."""
+_LARGE_ITEMS = 512
+"""Prepares and decisions from which on a message is worth what it costs by itself."""
 _MESSAGE_ITEMS_MAX = 8192
 """Prepares and decisions in one message: keeps it far below the transport's limit."""
 
@@ -127,7 +132,7 @@ class BankLink:
     def send(self, batch: Batch) -> None:
         """Hand over what a turn has for this bank; dropped when the stream is gone, since it will ask."""
         if self._stream is not None:
-            self._stream.outgoing.put(batch)
+            self._stream.send(batch)
 
     async def run(self) -> None:
         """Keep a stream open, until cancelled."""
@@ -145,22 +150,32 @@ class BankLink:
             self._retry_later(failures)
 
     async def balances(self, user: str) -> pb.GetBalancesResponse:
-        """Ask for the accounts of a user."""
-        return await self._ask().GetBalances(pb.GetBalancesRequest(user=user), timeout=_CALL_TIMEOUT_S)
+        """Ask for the accounts of a user, as they are after all that was decided before."""
+        stub = await self._ask()
+        return await stub.GetBalances(pb.GetBalancesRequest(user=user), timeout=_CALL_TIMEOUT_S)
 
     async def transactions(self, payment_id: bytes) -> pb.GetTransactionsResponse:
         """Ask what the bank has on record for a payment id."""
-        request = pb.GetTransactionsRequest(payment_id=payment_id)
-        return await self._ask().GetTransactions(request, timeout=_CALL_TIMEOUT_S)
+        stub = await self._ask()
+        return await stub.GetTransactions(
+            pb.GetTransactionsRequest(payment_id=payment_id), timeout=_CALL_TIMEOUT_S
+        )
 
     async def totals(self) -> pb.GetTotalsResponse:
         """Ask for the sums of the bank's books."""
-        return await self._ask().GetTotals(pb.GetTotalsRequest(), timeout=60)
+        stub = await self._ask()
+        return await stub.GetTotals(pb.GetTotalsRequest(), timeout=60)
 
-    def _ask(self) -> "bank_pb2_grpc.BankServiceAsyncStub":
-        if self._stream is None:
+    async def _ask(self) -> "bank_pb2_grpc.BankServiceAsyncStub":
+        """Return what to ask the bank with, once it has carried out what was decided before now."""
+        stream = self._stream
+        if stream is None:
             raise ConnectionError(f"{self.name} is away")
-        return self._stream.stub
+        try:
+            await asyncio.wait_for(stream.settle(), _CALL_TIMEOUT_S)
+        except TimeoutError as error:
+            raise ConnectionError(f"{self.name} does not answer") from error
+        return stream.stub
 
     async def _hold_streams(self) -> None:
         """Hold a stream, and after each renewal another in its place, until one breaks."""
@@ -247,16 +262,20 @@ class _Stream:
         log: FilteringBoundLogger,
     ) -> None:
         self.stub = bank_pb2_grpc.BankServiceStub(channel)
-        self.outgoing: Inbox[Batch | None] = Inbox()
+        self._outgoing: Inbox[Batch | None] = Inbox()
+        self._waiting_items = 0
         self._channel = channel
         self._call: Stream = self.stub.Transact()
         self._received = received
         self._lines = CallLog(log, CALLED, {"rpc": _TRANSACT})
         self._sent_number = self._done_number = 0
+        self._is_due = False
         self._is_ending = False
         self._broken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._lingering: asyncio.TimerHandle | None = None
+        self._settling: list[tuple[int, asyncio.Future[None]]] = []
+        self._settling_next: list[asyncio.Future[None]] = []
         self._has_room = asyncio.Event()
-        self._has_room.set()
 
     async def open(self) -> pb.TransactResponse:
         """Return what the bank says first."""
@@ -267,12 +286,14 @@ class _Stream:
         return opening
 
     async def carry(self) -> None:
-        """Send what is `outgoing` and hand on what comes, until the stream breaks, or is at its end."""
+        """Send what is handed over and hand on what comes, until the stream breaks, or is at its end."""
         self._lines.opened()
         try:
             await _first_to_end(self._read(), self._write(), self._watch(), self._wait_for_break())
         finally:
             self._lines.ended()
+            self._note_taken(0)
+            self._note_done(_NO_MORE)
             self._call.cancel()
             # Unary calls that were begun on it may end; on a stream that broke nothing will.
             await self._channel.close(_CALL_TIMEOUT_S if self._is_ending else None)
@@ -285,28 +306,52 @@ class _Stream:
     def end(self) -> None:
         """Send no more than has gathered; what the bank still answers is handed on."""
         self._is_ending = True
-        self.outgoing.put(None)
+        self._outgoing.put(None)
+        self._note_room()
+
+    def send(self, batch: Batch) -> None:
+        """Let a batch go out, with all that gathers until there is room for it.
+
+        Decisions wait a moment for prepares to go out with: nobody else waits for them.
+        """
+        self._outgoing.put(batch)
+        self._waiting_items += len(batch.prepares) + len(batch.decides)
+        if batch.prepares or batch.marker or self._waiting_items >= _LARGE_ITEMS:
+            self._be_due()
+        elif self._lingering is None:
+            self._lingering = asyncio.get_running_loop().call_later(_LINGER_S, self._be_due)
+
+    async def settle(self) -> None:
+        """Return once the bank has carried out all that was handed over before, or never will."""
+        settled: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if len(self._outgoing):
+            self._settling_next.append(settled)
+            self._be_due()
+        elif self._done_number < self._sent_number:
+            self._settling.append((self._sent_number, settled))
+        else:
+            return
+        await settled
 
     async def _read(self) -> None:
         while isinstance(response := await self._call.read(), pb.TransactResponse):
             if response.done_number and not response.votes.payment_ids:
                 reach("gateway.decision.confirmed")
-            self._done_number = response.done_number
-            self._note_room()
+            self._note_done(response.done_number)
             self._lines.passed(response)
             self._received(response)
         raise ConnectionError("the bank closed the stream")
 
     async def _write(self) -> None:
-        """Send what has gathered, while the bank works on few messages: so batches grow as it gets busy."""
+        """Send what has gathered, as soon as there is room for it."""
         gathered: list[Batch | None] = []
         while not gathered or gathered[-1] is not None:
             await self._has_room.wait()
-            gathered = await self.outgoing.take()
-            batches = [batch for batch in gathered if batch is not None]
-            for request in _messages(batches):
-                self._sent_number += 1
-                request.number = self._sent_number
+            gathered = await self._outgoing.take()
+            messages = _messages([batch for batch in gathered if batch is not None])
+            self._note_taken(len(messages))
+            for number, request in enumerate(messages, self._sent_number - len(messages) + 1):
+                request.number = number
                 self._lines.sent(request)
                 await self._send(request)
                 reach(
@@ -314,7 +359,6 @@ class _Stream:
                     if request.prepares.payment_ids
                     else "gateway.decision.sent-to-one"
                 )
-            self._note_room()
         await self._call.done_writing()
         await asyncio.sleep(_LAST_ANSWERS_WITHIN_S)
 
@@ -328,8 +372,37 @@ class _Stream:
             # What gRPC raises when the call has ended and its reader has not been told yet.
             raise ConnectionError("the stream has ended") from error
 
+    def _be_due(self) -> None:
+        self._is_due = True
+        self._note_room()
+
+    def _note_taken(self, messages: int) -> None:
+        """Count the messages that what had gathered has become."""
+        self._sent_number += messages
+        self._settling += [(self._sent_number, settled) for settled in self._settling_next]
+        self._settling_next.clear()
+        self._waiting_items = 0
+        self._is_due = False
+        if self._lingering is not None:
+            self._lingering.cancel()
+            self._lingering = None
+        self._note_done(self._done_number)
+
+    def _note_done(self, number: int) -> None:
+        """Take note that the bank has carried out the messages up to ``number``."""
+        self._done_number = number
+        for last_number, settled in self._settling:
+            if last_number <= number and not settled.done():
+                settled.set_result(None)
+        self._settling = [waits for waits in self._settling if not waits[1].done()]
+        self._note_room()
+
     def _note_room(self) -> None:
-        if self._sent_number - self._done_number < _MESSAGES_UNDER_WAY:
+        """Let a small message wait while another is under way, so that it grows (Nagle, RFC 896)."""
+        under_way = self._sent_number - self._done_number
+        is_large = self._waiting_items >= _LARGE_ITEMS
+        has_room = not under_way or (is_large and under_way < _MESSAGES_UNDER_WAY)
+        if self._is_ending or (self._is_due and has_room):
             self._has_room.set()
         else:
             self._has_room.clear()

@@ -69,6 +69,10 @@ class GatewayLoop:
         """Ask for a payment; ``caller`` gets the answer once it is durable."""
         self._inbox.put(Begin(payment, caller))
 
+    def begin_many(self, asked: Iterable[tuple[Payment, Caller]]) -> None:
+        """Ask for payments that came together."""
+        self._inbox.extend(map(Begin._make, asked))
+
     async def inquire(self, bank: str, transactions: list[TransactionKey]) -> list[Decide]:
         """Answer what a bank asks about; what is under way is left out."""
         future: asyncio.Future[list[Decide]] = asyncio.get_running_loop().create_future()
@@ -124,17 +128,18 @@ class GatewayLoop:
         self._set_alarm()
 
     def _speak(self, effects: Effects) -> None:
-        if effects.prepares:
-            reach("gateway.prepare.none-sent")
         if effects.decisions:
             reach("gateway.decision.durable-none-told")
+        # Callers first: they wait, and the banks' part is off their path.
+        for caller, answer in effects.answers:
+            caller(answer)
+        if effects.decisions:
+            reach("gateway.decision.banks-untold")
+        if effects.prepares:
+            reach("gateway.prepare.none-sent")
         for bank in {*effects.prepares, *effects.decides}:
             prepares, decides = effects.prepares.get(bank, []), effects.decides.get(bank, [])
             self.links[bank].send(Batch(prepares, decides, self._store.chain.head))
-        if effects.decisions:
-            reach("gateway.decision.callers-untold")
-        for caller, answer in effects.answers:
-            caller(answer)
 
     def _set_alarm(self) -> None:
         """Have a turn when the next deadline comes, even if nothing else does."""

@@ -6,7 +6,8 @@ accounts and payments only, and what is another's looks as if it were not there.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import grpc
@@ -29,6 +30,7 @@ from nodes.gateway.audit_log import AuditLog
 from nodes.gateway.bank_link import BankLink
 from nodes.gateway.conversions import read_payment, write_decision, write_open_payment, write_time
 from nodes.gateway.logins import Logins
+from nodes.gateway.loop import Caller as Asker
 from nodes.gateway.loop import GatewayLoop
 from nodes.gateway.store import GatewayStore
 from nodes.runtime.access import Caller, Login, current_caller
@@ -218,19 +220,26 @@ class _PaymentStream:
     def _begin_all(self, items: Sequence[pb.PayRequest]) -> None:
         assert self._caller.login is not None
         user = self._caller.login.user
+        self._under_way += len(items)
         asked = [(item.payment_id, _read_own_payment(item, user)) for item in items]
         self._audit.pay(self._caller, [payment for _, payment in asked if not isinstance(payment, Problem)])
-        for payment_id, payment in asked:
-            if isinstance(payment, Problem) and payment.code is grpc.StatusCode.PERMISSION_DENIED:
-                self._audit.deny_payment(self._caller, payment_id, payment.message)
-            self._begin(payment_id, payment)
+        self._loop.begin_many(self._accept(asked))
 
-    def _begin(self, payment_id: str, payment: Payment | Problem) -> None:
-        self._under_way += 1
-        if isinstance(payment, Problem):
-            self._results.put(_refuse_item(payment_id, payment))
-        else:
-            self._loop.begin(payment, lambda answer: self._results.put(_write_result(payment_id, answer)))
+    def _accept(self, asked: Iterable[tuple[str, Payment | Problem]]) -> Iterator[tuple[Payment, Asker]]:
+        """Yield the payments that can be begun; refuse the others, each alone."""
+        for payment_id, payment in asked:
+            if isinstance(payment, Problem):
+                self._refuse(payment_id, payment)
+            else:
+                yield payment, partial(self._answer, payment_id)
+
+    def _refuse(self, payment_id: str, problem: Problem) -> None:
+        if problem.code is grpc.StatusCode.PERMISSION_DENIED:
+            self._audit.deny_payment(self._caller, payment_id, problem.message)
+        self._results.put(_refuse_item(payment_id, problem))
+
+    def _answer(self, payment_id: str, answer: Answer) -> None:
+        self._results.put(_write_result(payment_id, answer))
 
 
 def _demand_few(items: int) -> None:
@@ -242,12 +251,8 @@ def _demand_few(items: int) -> None:
 def _write_result(payment_id: str, answer: Answer) -> pb.PayResult:
     if not isinstance(answer, Decided):
         return _refuse_item(payment_id, _explain(answer))
-    return pb.PayResult(
-        payment_id=payment_id,
-        outcome=answer.decision.outcome.value,  # type: ignore[arg-type]
-        reason=answer.decision.reason.value,  # type: ignore[arg-type]
-        replayed=answer.replayed,
-    )
+    outcome, reason = answer.decision[3:5]
+    return pb.PayResult(payment_id=payment_id, outcome=outcome, reason=reason, replayed=answer.replayed)  # type: ignore[arg-type]
 
 
 def _refuse_item(payment_id: str, problem: Problem) -> pb.PayResult:

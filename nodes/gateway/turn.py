@@ -79,7 +79,7 @@ def take_turn(coordinator: Coordinator, store: GatewayStore, events: list[Event]
     for event in events:
         match event:
             case Begin(payment, caller):
-                coordinator.begin(payment, caller, recorded.get((payment.payment_id, payment.payer)))
+                coordinator.begin(payment, caller, recorded.get(payment[:2]) if recorded else None)
             case Voted(bank, votes, found):
                 contradictions += found
                 for vote in votes:
@@ -103,8 +103,8 @@ def _keys(events: list[Event]) -> list[PaymentKey]:
     keys: list[PaymentKey] = []
     for event in events:
         match event:
-            case Begin(payment, _):
-                keys.append((payment.payment_id, payment.payer))
+            case Begin(payment):
+                keys.append(payment[:2])
             case Inquiry(_, transactions) | Connected(_, transactions):
                 keys += [(payment_id, payer) for payment_id, payer, _ in transactions]
     return keys

@@ -8,6 +8,9 @@ what they send.
 """
 
 import json
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -24,6 +27,7 @@ from nodes.core.messages import Contradiction
 from nodes.core.violations import format_payment_id
 from nodes.runtime.rotating_file import RotatingFile
 
+_encode = json.JSONEncoder(default=str).encode
 _INFO = 20
 _UUID_BYTES = 16
 _TEXT_MAX = 256
@@ -36,13 +40,7 @@ def open_event_log(path: Path, node: str, *, least_level: int = _INFO) -> Filter
     """
     log: FilteringBoundLogger = structlog.wrap_logger(
         structlog.BytesLogger(RotatingFile(path)),  # type: ignore[arg-type]
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True, key="ts"),
-            structlog.processors.format_exc_info,
-            _render,
-        ],
+        processors=[_render],
         wrapper_class=structlog.make_filtering_bound_logger(least_level),
         cache_logger_on_first_use=True,
     )
@@ -55,7 +53,7 @@ def describe(message: Message) -> dict[str, Any]:
     Sensitive ones are starred, repeated ones counted, long ones cut, bytes shown as
     UUID or hex.
     """
-    return {field.name: _show(field, value) for field, value in message.ListFields()}
+    return {field.name: _shower(field)(value) for field, value in message.ListFields()}
 
 
 def count_items(message: Message) -> dict[str, int]:
@@ -88,15 +86,17 @@ def _first_column(field: FieldDescriptor, value: Any) -> Any:
     return columns[0][1] if columns and columns[0][0].is_repeated else None
 
 
-def _show(field: FieldDescriptor, value: Any) -> Any:
-    if _is_sensitive(field):
-        return "***"
+@lru_cache(maxsize=4096)
+def _shower(field: FieldDescriptor) -> Callable[[Any], Any]:
+    """Return what shows a field's value; chosen once, since a request has many fields and a node many requests."""
+    if field.GetOptions().Extensions[access_pb2.sensitive]:
+        return lambda _: "***"
     if field.is_repeated:
-        return len(value)
+        return len
     if field.enum_type is not None:
-        found = field.enum_type.values_by_number.get(value)
-        return found.name if found else value
-    return _show_value(value)
+        names = {number: found.name for number, found in field.enum_type.values_by_number.items()}
+        return lambda value: names.get(value, value)
+    return _show_value
 
 
 def _show_value(value: Any) -> Any:
@@ -114,10 +114,18 @@ def shorten(text: str) -> str:
     return text if len(text) <= _TEXT_MAX else text[:_TEXT_MAX] + "..."
 
 
-@lru_cache(maxsize=1024)
-def _is_sensitive(field: FieldDescriptor) -> bool:
-    return bool(field.GetOptions().Extensions[access_pb2.sensitive])
+def _render(_: Any, level: str, event: structlog.typing.EventDict) -> bytes:
+    """Make an event a line. One step instead of a chain of structlog's: two lines a call are half its cost."""
+    if "exc_info" in event:
+        event = structlog.processors.format_exc_info(None, level, event)
+    context = structlog.contextvars.get_contextvars()
+    return _encode({**context, **event, "level": level, "ts": _format_time(time.time_ns() // 1000)}).encode()
 
 
-def _render(_: Any, __: str, event: structlog.typing.EventDict) -> bytes:
-    return json.dumps(event, default=str).encode()
+def _format_time(at_us: int) -> str:
+    return f"{_format_second(at_us // 1_000_000)}.{at_us % 1_000_000:06}Z"
+
+
+@lru_cache(maxsize=2)
+def _format_second(at_s: int) -> str:
+    return datetime.fromtimestamp(at_s, UTC).strftime("%Y-%m-%dT%H:%M:%S")

@@ -23,13 +23,15 @@ class Inbox(Generic[Item]):
 
     def put(self, item: Item) -> None:
         """Add one item; it is taken in the order of coming."""
+        if not self._items:
+            self._gathered.set()
         self._items.append(item)
-        self._gathered.set()
 
     def extend(self, items: Iterable[Item]) -> None:
         """Add several, which stay together."""
         self._items.extend(items)
-        self._gathered.set()
+        if self._items:
+            self._gathered.set()
 
     async def take(self) -> list[Item]:
         """Wait until there is something, then return all of it."""

@@ -53,6 +53,7 @@ MUTANTS = [
     Mutant("does not replay declines", Coordinator, "begin", "if recorded is not None:", "if recorded is not None and recorded.is_committed:"),
     Mutant("ignores the fingerprint of what is decided", Coordinator, "begin", "_compare(recorded.payment, payment) or Decided", "Decided"),
     Mutant("ignores the fingerprint of what is under way", Coordinator, "begin", "differs = _compare(under_way.payment, payment)", "differs = None"),
+    Mutant("takes the newest id on record for a new one", GatewayStore, "find_decisions", "key[0] <= self._newest_id", "key[0] < self._newest_id"),
     Mutant("mixes up two users' ids", GatewayStore, "find_decisions", "if key in wanted:", "for key in [k for k in wanted if k[0] == row[2]]:"),
     # -- the gateway is asked
     Mutant("presumes commit", Coordinator, "answer_inquiry", "commit=False", "commit=True"),
@@ -71,6 +72,7 @@ MUTANTS = [
     Mutant("does not look for funds", participant, "_refuse", "< floor", "< floor - 10**6"),
     Mutant("does not count what is held", participant, "_refuse", "debit.posted - debit.held", "debit.posted"),
     Mutant("does not look into its journal", bank_turn, "_look_up", "recorded = store.find_entries(asked)", "recorded = {}"),
+    Mutant("takes the newest id in its journal for a new one", BankStore, "find_entries", "key[0] <= self._newest_id", "key[0] < self._newest_id"),
     Mutant("looks at the oldest entry", BankStore, "find_entries", "found[key].epoch < row[3]", "found[key].epoch > row[3]"),
     # -- a bank carries out
     Mutant("leaves no tombstone", Participant, "decide", "self._record_abort(decide)", "pass"),
