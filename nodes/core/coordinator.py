@@ -33,7 +33,7 @@ Sources: Mohan and Lindsay 1983, section 3 (presumed abort); Gray and Lamport 20
 section 3 (names of the phases).
 """
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -83,7 +83,7 @@ class BankUnknown(NamedTuple):
 
 
 class Overloaded(NamedTuple):
-    """Answer: not begun; as many payments are open as may be."""
+    """Answer: not begun; as many payments are open as may be, here or with one of the banks."""
 
 
 class Contradicted(NamedTuple):
@@ -134,15 +134,29 @@ class Coordinator:
 
     Call `tell_time` at the start of each turn, then the events in any order, then
     `take_effects`, and do with them what `nodes.core` says.
+
+    ``capacity`` bounds the open payments, ``bank_capacity`` those that one bank has a part
+    in: so a bank that does not answer fills its own room, and leaves that of the others.
+    Both are what can be decided well within the timeout.
     """
 
-    def __init__(self, *, epoch: int, last_sequence: int, timeout_ms: int, capacity: int = 100_000) -> None:
+    def __init__(
+        self,
+        *,
+        epoch: int,
+        last_sequence: int,
+        timeout_ms: int,
+        capacity: int = 50_000,
+        bank_capacity: int = 20_000,
+    ) -> None:
         self.epoch = epoch
         self.last_sequence = last_sequence
         self.open: dict[PaymentKey, _Open] = {}
         self.connected: dict[str, bool] = {}
         self._timeout_ms = timeout_ms
         self._capacity = capacity
+        self._bank_capacity = bank_capacity
+        self._open_at: Counter[str] = Counter()
         self._contradicted: dict[PaymentKey, str] = {}
         self._deadlines: deque[tuple[int, PaymentKey, _Open]] = deque()
         self._effects = Effects()
@@ -186,6 +200,7 @@ class Coordinator:
         prepare = _prepare(payment, self.epoch)
         prepares = self._effects.prepares
         for bank in opened.banks:
+            self._open_at[bank] += 1
             prepares.setdefault(bank, []).append(prepare)
 
     def count_vote(self, bank: str, vote: Vote) -> None:
@@ -271,7 +286,9 @@ class Coordinator:
         connected = self.connected
         if not (connected.get(payment.payer_bank) and connected.get(payment.payee_bank)):
             return self._refuse_bank(payment)
-        return Overloaded() if len(self.open) >= self._capacity else None
+        fullest = max(self._open_at[payment.payer_bank], self._open_at[payment.payee_bank])
+        is_full = len(self.open) >= self._capacity or fullest >= self._bank_capacity
+        return Overloaded() if is_full else None
 
     def _refuse_bank(self, payment: Payment) -> Answer:
         for bank, account in ((payment.payer_bank, "payer_account"), (payment.payee_bank, "payee_account")):
@@ -293,6 +310,7 @@ class Coordinator:
         effects.decisions[key] = decision
         decide = Decide(payment.payment_id, payment.payer, self.epoch, outcome is Outcome.COMMITTED)
         for bank in opened.banks:
+            self._open_at[bank] -= 1
             if bank != refused_by and self.connected.get(bank):
                 effects.decides.setdefault(bank, []).append(decide)
         answer = Decided(decision, replayed=False)
@@ -307,6 +325,7 @@ class Coordinator:
         """
         key = opened.payment.key
         del self.open[key]
+        self._open_at.subtract(opened.banks)
         self._contradicted[key] = bank
         self._alarm(key, self.epoch, f"{bank} has it on record as committed", "no decision")
         self._effects.answers.extend((caller, Contradicted(bank)) for caller in opened.callers)

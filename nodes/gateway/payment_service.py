@@ -42,7 +42,7 @@ from nodes.runtime.turns import Inbox
 _PAGE_SIZE = 20
 _PAGE_SIZE_MAX = 500
 _PAY_MANY_ITEMS_MAX = 4096
-_PAY_MANY_OPEN_MAX = 20_000
+_PAY_MANY_OPEN_MAX = 4096
 """Payments of one stream that may be under way; beyond that its next message is not read."""
 _NEWEST = 2**63 - 1
 _RETRY_AFTER_S = 0.5

@@ -9,6 +9,7 @@ from nodes.core.ledger import Account, Changes, Entry, Hold
 from nodes.core.messages import Outcome, Reason
 from nodes.runtime.database import BooksAltered, DatabaseUnusable
 from tests.altered_books import alter
+from tests.query_plans import find_scans
 
 ID = bytes(range(16))
 HOLD = Hold(ID, "alice", 3, "alice", "@ICICI/INR", 400, "INR", 7)
@@ -55,6 +56,25 @@ def test_the_newest_epochs_entry_is_the_one_that_counts(store):
     write(store, entries=[PAID._replace(epoch=5), REFUSED])
     assert store.find_entries([(ID, "alice")])[ID, "alice"].epoch == 5
     assert [entry.epoch for entry in store.entries_of(ID)] == [2, 5]
+
+
+def test_nothing_that_a_turn_asks_for_walks_through_a_table(store):
+    write(store, holds=[HOLD], entries=[REFUSED])
+
+    def work():
+        write(
+            store,
+            released=[HOLD.key],
+            holds=[HOLD._replace(payer="bob")],
+            entries=[PAID],
+            accounts=[Account("alice", "INR", 600), Account("@ICICI/INR", "INR", 400)],
+        )
+        assert store.find_entries([(ID, "alice"), (bytes(16), "bob")])
+        assert store.entries_of(ID)
+        assert store.find_account("alice")
+        BankStore(store._connection)
+
+    assert find_scans(store._connection, work) == ["SELECT name FROM bank"]
 
 
 def test_an_account_keeps_its_balance_when_it_is_opened_again(store):

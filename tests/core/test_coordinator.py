@@ -24,8 +24,8 @@ COMMITTED, DECLINED = Outcome.COMMITTED, Outcome.DECLINED
 class Gateway:
     """A coordinator of epoch 5 with its banks, each turn ended as the shell would."""
 
-    def __init__(self, *, epoch: int = 5, capacity: int = 10) -> None:
-        self.coordinator = Coordinator(epoch=epoch, last_sequence=0, timeout_ms=TIMEOUT_MS, capacity=capacity)
+    def __init__(self, *, epoch: int = 5, **room: int) -> None:
+        self.coordinator = Coordinator(epoch=epoch, last_sequence=0, timeout_ms=TIMEOUT_MS, **room)
         self.disk: dict = {}
         self.now_ms = 0
         for bank in ("HDFC", "ICICI"):
@@ -235,6 +235,32 @@ def test_beyond_capacity_nothing_is_begun():
     gateway.begin()
     effects = gateway.begin(PAYMENT._replace(payment_id=b"z" * 16), "second")
     assert effects == Effects(answers=[("second", Overloaded())])
+
+
+def test_a_bank_that_does_not_answer_fills_its_own_room_alone():
+    gateway = Gateway(bank_capacity=1)
+    gateway.coordinator.connect("SBI", [], {})
+    gateway.begin(PAYMENT._replace(payee_bank="SBI"))
+    among_others = PAYMENT._replace(payment_id=b"y" * 16, payer_bank="ICICI")
+    effects = gateway.begin(PAYMENT._replace(payment_id=b"z" * 16, payer_bank="SBI"), "refused")
+    assert effects == Effects(answers=[("refused", Overloaded())])
+    assert not gateway.begin(among_others).answers
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        lambda gateway: [gateway.vote("HDFC"), gateway.vote("ICICI")],
+        lambda gateway: gateway.vote("HDFC", VoteKind.NO, Reason.INSUFFICIENT_FUNDS),
+        lambda gateway: gateway.vote("HDFC", VoteKind.COMMITTED),
+        lambda gateway: gateway.wait(TIMEOUT_MS),
+    ],
+)
+def test_a_payment_that_has_ended_leaves_its_room_to_others(end):
+    gateway = Gateway(bank_capacity=1)
+    gateway.begin()
+    end(gateway)
+    assert not gateway.begin(PAYMENT._replace(payment_id=b"z" * 16)).answers
 
 
 def test_an_inquiry_hears_the_decision_of_its_own_epoch():

@@ -1,14 +1,26 @@
 """kill -9 while payments run: clients learn their outcomes, no money is made or lost, nothing stays in doubt."""
 
+import asyncio
 import signal
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 
 import grpc
 import pytest
 from interbank.v1 import payment_pb2 as pb
 
+from nodes.client import (
+    AsyncClient,
+    GatewayAway,
+    OutcomeUnknown,
+    PaymentRequest,
+    PaymentResult,
+    new_payment_id,
+)
+from nodes.core.names import PeerKind
+from nodes.runtime.tls import load_tls
 from tests.running_nodes import RunningNodes, wait_until
 
 pytestmark = pytest.mark.cluster
@@ -125,6 +137,70 @@ def test_all_nodes_killed_at_once_come_back_with_all_that_was_told(nodes):
     nodes.start()
     payers.stop()
     check(nodes, payers)
+
+
+@pytest.mark.parametrize("victim", ["gateway", "HDFC", "ICICI"])
+async def test_a_kill_at_full_speed_loses_nothing_that_was_told(nodes, victim):
+    """4,000 payments at once on one stream, 1,024 a message; whoever is not answered sends the same again."""
+    async with async_client(nodes) as client:
+        asked = [async_request("alice@ICICI", "bob@HDFC") for _ in range(4000)]
+        paying = [asyncio.create_task(client.pay(payment)) for payment in asked]
+        await paying[0]
+        nodes.kill(victim)
+        told = dict(zip(asked, await asyncio.gather(*paying, return_exceptions=True), strict=True))
+        assert any(isinstance(answer, PaymentResult) for answer in told.values())
+        await asyncio.to_thread(nodes.start, victim)
+        wait_until(lambda: not any_in_doubt(nodes), "nothing in doubt", NOTHING_IN_DOUBT_AFTER_S)
+        after = await asyncio.gather(*(settle(client, payment) for payment in asked))
+        again = await asyncio.gather(*(client.pay(payment) for payment in asked))
+    for before, answer, repeated in zip(told.values(), after, again, strict=True):
+        assert (repeated.outcome, repeated.reason, repeated.replayed) == (answer.outcome, answer.reason, True)
+        if isinstance(before, PaymentResult):
+            assert (answer.outcome, answer.reason, answer.replayed) == (before.outcome, before.reason, True)
+    committed = sum(answer.outcome == "committed" for answer in after)
+    with nodes.client("alice") as alice, nodes.client("bob") as bob:
+        assert alice.balance("ICICI").posted_minor == 1_000_000 - committed
+        assert bob.balance("HDFC").posted_minor == 300_000 + committed
+    assert not [fault for bank in nodes.totals().banks for fault in bank.faults]
+
+
+async def settle(client, payment) -> PaymentResult:
+    async with asyncio.timeout(30):
+        while True:
+            try:
+                return await client.pay(payment)
+            except (GatewayAway, OutcomeUnknown):
+                await asyncio.sleep(0.1)
+
+
+async def test_a_paused_bank_does_not_hold_up_payments_between_others(nodes):
+    async with async_client(nodes) as client:
+        nodes.kill("SBI", signal.SIGSTOP)
+        try:
+            stuck = [async_request("alice@ICICI", "charlie@SBI") for _ in range(300)]
+            waiting = [asyncio.create_task(client.pay(payment)) for payment in stuck]
+            for _ in range(5):
+                others = [async_request("alice@ICICI", "bob@HDFC") for _ in range(200)]
+                results = await asyncio.gather(*map(client.pay, others))
+                assert {result.outcome for result in results} == {"committed"}
+            assert not any(payment.done() for payment in waiting)
+        finally:
+            nodes.kill("SBI", signal.SIGCONT)
+        ended = await asyncio.gather(*waiting)
+    assert {result.outcome for result in ended} <= {"committed", "declined"}
+
+
+@asynccontextmanager
+async def async_client(nodes):
+    async with AsyncClient(
+        nodes.addresses["gateway"], load_tls(nodes.client_files, kind=PeerKind.CLIENT)
+    ) as client:
+        await client.log_in("alice", "alice123")
+        yield client
+
+
+def async_request(payer: str, payee: str) -> PaymentRequest:
+    return PaymentRequest(new_payment_id(), payer, payee, 1, "INR")
 
 
 def test_a_paused_bank_holds_up_its_own_payments_alone(nodes):
