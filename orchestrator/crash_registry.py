@@ -55,7 +55,7 @@ class Point(NamedTuple):
 
     @property
     def process(self) -> str:
-        """Who crashes: gateway, bank, node (either of the two), client, supervisor, up or down."""
+        """Who crashes: gateway, bank, node (either of the two), store (any of them), client, supervisor, up or down."""
         return self.name.partition(".")[0]
 
     @property
@@ -86,6 +86,7 @@ POINTS = (
     # -- the gateway: a payment -----------------------------------------------------
     Point("gateway.pay.admitted", "who asks and what is settled, the payment is not begun"),
     Point("gateway.pay-many.read", "a message of many payments is read, none is begun", _P.STREAM),
+    Point("gateway.audit-log.unwritten", "payments were asked for, the audit log does not say so"),
     Point("gateway.turn.gathered", "a turn has gathered all that came, and has looked at nothing"),
     Point("gateway.prepare.none-sent", "payments are begun, no bank has heard of them"),
     Point("gateway.prepare.sent-to-one", "one bank has been sent its prepares, others not"),
@@ -149,6 +150,12 @@ POINTS = (
     Point("bank.register.answered", "it is registered, and has not noted that", _P.RESTART),
     Point("bank.inquiry.unsent", "it is to ask about what it holds in doubt", _P.BANK_FROZEN),
     Point("bank.inquiry.answered", "it has heard what became of that, nothing is posted", _P.BANK_FROZEN),
+    # -- any store: inside a commit ---------------------------------------------------
+    Point("store.commit.unsynced", "a commit is in the log, the log is not synced", store=Store.WRITING),
+    Point("store.commit.synced", "a commit is on disk, SQLite has not returned", store=Store.COMMITTED),
+    Point("store.checkpoint.half-written", "some pages of the log are copied into the books", _P.STOP),
+    Point("store.checkpoint.unsynced", "all pages of the log are copied into the books, which are not synced", _P.STOP),
+    Point("store.checkpoint.synced", "the books have all that the log has, the log has not begun anew", _P.STOP),
     # -- the gateway or a bank ------------------------------------------------------
     Point("node.certificate.untaken", "a new certificate is read and found good, nobody serves with it", _P.ROTATION),
     Point("node.schema.uncommitted", "its tables are made, not committed", _P.FIRST_START, Store.WRITING),

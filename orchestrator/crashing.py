@@ -72,7 +72,12 @@ def find_point(name: str) -> Point:
 def processes_of(point: Point, config: ClusterConfig) -> tuple[str, ...]:
     """Return who comes to a point, as `cluster chaos crash` names them."""
     banks = tuple(config.banks)
-    nodes = {"gateway": ("gateway",), "bank": banks, "node": ("gateway", *banks)}
+    nodes = {
+        "gateway": ("gateway",),
+        "bank": banks,
+        "node": ("gateway", *banks),
+        "store": ("gateway", *banks, "shell"),
+    }
     return nodes.get(point.process) or (_PROGRAMS[point.process],)
 
 

@@ -18,7 +18,8 @@ from nodes.bank.store import BankStore
 from nodes.core.names import BANK_NAME_RULE, Identity, PeerKind, is_bank_name
 from nodes.runtime.audit_service import AuditService
 from nodes.runtime.client_calls import ClientCalls
-from nodes.runtime.crash_points import obey, reach
+from nodes.runtime.crash_files import obey_at_files
+from nodes.runtime.crash_points import reach
 from nodes.runtime.event_log import log_contradiction, open_event_log
 from nodes.runtime.file_watch import FileWatch
 from nodes.runtime.flags import add_node_flags, parse_address, run_node, run_or_die, tls_files
@@ -34,7 +35,7 @@ _GRACE_S = 2.0
 def main() -> int:
     """Run a bank until it is told to stop; return the exit code."""
     flags = _parse_flags()
-    obey(flags.crash_points)
+    obey_at_files(flags.crash_points)
     reach("bank.start.untied")
     end_with_parent(flags.lifeline_fd)
     return run_node(lambda told: _serve(flags, told), AccountsUnusable)

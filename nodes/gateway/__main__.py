@@ -28,7 +28,8 @@ from nodes.gateway.transactions_file import TransactionsFile
 from nodes.gateway.users import UsersUnusable, load_users
 from nodes.runtime.audit_service import AuditService
 from nodes.runtime.client_calls import ClientCalls
-from nodes.runtime.crash_points import obey, reach
+from nodes.runtime.crash_files import obey_at_files
+from nodes.runtime.crash_points import reach
 from nodes.runtime.event_log import log_contradiction, open_event_log
 from nodes.runtime.file_watch import FileWatch
 from nodes.runtime.flags import add_node_flags, parse_duration, run_node, run_or_die, tls_files
@@ -49,7 +50,7 @@ _REVOKED_WITHIN_S = 0.4
 def main() -> int:
     """Run the gateway until it is told to stop; return the exit code."""
     flags = _parse_flags()
-    obey(flags.crash_points)
+    obey_at_files(flags.crash_points)
     reach("gateway.start.untied")
     end_with_parent(flags.lifeline_fd)
     return run_node(lambda told: _serve(flags, told), UsersUnusable, TokenKeyUnusable)

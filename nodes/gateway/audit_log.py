@@ -25,6 +25,7 @@ from nodes.core.messages import Payment
 from nodes.core.violations import format_payment_id
 from nodes.runtime.access import Caller
 from nodes.runtime.call_log import name_peer
+from nodes.runtime.crash_points import reach
 from nodes.runtime.event_log import shorten
 from nodes.runtime.rotating_file import RotatingFile
 from nodes.runtime.server_calls import Denial
@@ -97,6 +98,7 @@ class AuditLog:
         """Hand what has gathered to the system."""
         if self._lines:
             lines, self._lines = self._lines, []
+            reach("gateway.audit-log.unwritten")
             self._file.write("".join(lines).encode())
 
     def close(self) -> None:

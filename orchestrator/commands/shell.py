@@ -77,14 +77,14 @@ def shell(*, user: str, script: Script, password_file: Path | None, output: str,
       echo "history -n 5" | CLUSTER_PASSWORD=... cluster shell -u alice -o json
     """
     from nodes.client import Outbox
-    from nodes.runtime.crash_points import obey
+    from nodes.runtime.crash_files import obey_at_files
     from orchestrator.config import load
     from orchestrator.shell.connection import connect
     from orchestrator.shell.session import ShellSession
     from orchestrator.shell.terminal import Terminal, read_lines, run_interactive, run_lines, tell_of
 
     config = load(folder.config)
-    obey(folder.crash_order("shell") if config.is_test else None)
+    obey_at_files(folder.crash_order("shell") if config.is_test else None)
     is_typed = not script.lines and sys.stdin.isatty()
     given = iter(script.lines) if script.lines else read_lines()
     with connect(config, folder) as client:

@@ -9,6 +9,7 @@ from orchestrator.config import ClusterConfig
 from orchestrator.crash_registry import POINTS, Point, Provocation, Store
 from orchestrator.crashing import Crash, processes_of
 
+SHELL = "shell"
 _HIT_MAX = 12
 _ACTIONS = {Store.NONE: ("kill",), Store.WRITING: ("kill", "full"), Store.COMMITTED: ("kill", "commit-then-error")}
 
@@ -45,11 +46,13 @@ def make_cells(config: ClusterConfig, patterns: Sequence[str], seed: int, *, eve
         processes = processes_of(point, config)
         if point.process == "bank" and not every_bank:
             processes = (lot.choice(processes),)
-        elif point.process == "node" and not every_bank:
-            processes = ("gateway", lot.choice(processes[1:]))
+        elif len(processes) > len(config.banks) and not every_bank:
+            bank = lot.choice(list(config.banks))
+            processes = tuple(process for process in processes if process == bank or process not in config.banks)
         for process in processes:
             for action in _ACTIONS[point.store]:
-                hit = lot.randint(1, _HIT_MAX) if point.provoked_by is Provocation.LOAD else 1
+                is_often = point.provoked_by is Provocation.LOAD and process != SHELL
+                hit = lot.randint(1, _HIT_MAX) if is_often else 1
                 if any(fnmatchcase(point.name, pattern) for pattern in patterns):
                     yield Crash(process, point, action, hit)
 
@@ -59,6 +62,7 @@ def is_on_fresh_ground(point: Point) -> bool:
     return point.provoked_by in (Provocation.FIRST_START, Provocation.WIPE)
 
 
-def is_of_shell(point: Point) -> bool:
-    """Tell whether it is a shell that crashes there."""
-    return point.process == "client"
+def provocation_of(crash: Crash) -> Provocation:
+    """Return what brings a process to its point: where a node comes by its life, a shell comes by paying."""
+    is_of_store = crash.process == SHELL and crash.point.process == "store"
+    return Provocation.SHELL if is_of_store else crash.point.provoked_by

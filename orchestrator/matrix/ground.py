@@ -1,13 +1,12 @@
 """The cluster that is crashed: in a folder of its own, driven by the `cluster` command as any other."""
 
 import json
-import os
 import secrets
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -138,11 +137,18 @@ def scratch_grounds(parent: Path, count: int) -> Iterator[list[Ground]]:
     try:
         yield grounds
     except Exception as error:
+        _stop(grounds)
         error.add_note(f"the clusters' folder is kept: {root}")
         raise
-    else:
+    except BaseException:
+        _stop(grounds)
         shutil.rmtree(root)
-    finally:
-        for ground in grounds:
-            if os.path.lexists(ground.folder.supervisor_lock):
-                stop_cluster(ground.folder.control_socket)
+        raise
+    _stop(grounds)
+    shutil.rmtree(root)
+
+
+def _stop(grounds: Iterable[Ground]) -> None:
+    for ground in grounds:
+        if ground.folder.supervisor_lock.exists():
+            stop_cluster(ground.folder.control_socket)

@@ -11,7 +11,7 @@ from nodes.runtime.database import DatabaseUnusable
 from nodes.runtime.tls import CertificateUnusable
 from orchestrator.control import Refused, SupervisorAway, SupervisorSilent
 from orchestrator.crashing import Crash, Crashing
-from orchestrator.matrix.cells import Row, is_of_shell, is_on_fresh_ground
+from orchestrator.matrix.cells import SHELL, Row, is_on_fresh_ground, provocation_of
 from orchestrator.matrix.ground import BANKS, PAYERS, CommandFailed, Ground
 from orchestrator.matrix.judging import (
     audit_files,
@@ -105,7 +105,7 @@ class Matrix:
         crashing = Crashing(ground.config, ground.folder)
         path = ground.folder.crash_order(crash.process)
         scene = Scene(ground, crash.process, lambda: struck_at_s(path) is not None, f"matrix {self._number}")
-        steps = provoke(crash.point.provoked_by, scene)
+        steps = provoke(provocation_of(crash), scene)
         next(steps)
         starts = _count_starts(ground, crash.process)
         with crashing.ordered(crash, _ORDER_LAPSES_S):
@@ -120,7 +120,7 @@ class Matrix:
 
     def _wait_back(self, load: Load, crash: Crash, strike: "_Strike") -> float:
         """Return when all went on as before the crash; of a shell, when another has sent what it left."""
-        if not is_of_shell(crash.point):
+        if crash.process != SHELL:
             assert strike.at_s is not None
             return load.wait_paid_since(strike.at_s, _PAYS_WITHIN_S)
         strike.scene.shell("outbox send")
@@ -134,7 +134,7 @@ class Matrix:
         money = [*find_money_faults(self._main, committed), *self._find_unmoved(crash, strike)]
         lies = [*find_lies(load.told[self._judged :], load.clients)]
         self._judged = len(load.told)
-        if is_of_shell(crash.point):
+        if crash.process == SHELL:
             lies += find_shell_faults(self._main, strike.scene.memo, strike.scene.said)
         return Row(crash, True, after_s, tuple(money), tuple(in_doubt), tuple(lies))
 

@@ -8,7 +8,7 @@ import pytest
 from orchestrator.crash_registry import POINTS, Provocation, Store
 
 ROOT = Path(__file__).parent.parent.parent
-PROCESSES = {"gateway", "bank", "node", "client", "supervisor", "up", "down"}
+PROCESSES = {"gateway", "bank", "node", "store", "client", "supervisor", "up", "down"}
 NAMES = [point.name for point in POINTS]
 
 

@@ -138,3 +138,39 @@ def test_a_point_costs_nothing_to_speak_of_while_nobody_obeys():
     for _ in range(count):
         reach("a.point")
     assert (time.process_time() - began) / count < 2e-6
+
+
+COMMITTER = """
+import pathlib, sys
+from nodes.runtime.crash_files import obey_at_files
+from nodes.runtime.crash_points import Order, give_order
+from nodes.runtime.database import open_database
+order, books, point = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]), sys.argv[3]
+obey_at_files(order)
+connection = open_database(books, "CREATE TABLE kept (number INTEGER) STRICT", 1)
+connection.execute("INSERT INTO kept VALUES (1)")
+give_order(order, Order("1", point, "kill", 1, 2**40))
+if "commit" in point:
+    connection.execute("INSERT INTO kept VALUES (2)")
+connection.close()
+"""
+
+
+@pytest.mark.parametrize(
+    ("point", "kept"),
+    [
+        ("store.commit.unsynced", (1, 2)),  # as the machine likes: it was not killed as well
+        ("store.commit.synced", (2,)),
+        ("store.checkpoint.half-written", (1,)),
+        ("store.checkpoint.unsynced", (1,)),
+        ("store.checkpoint.synced", (1,)),
+    ],
+)
+def test_a_process_dies_inside_a_commit_and_its_books_are_whole(tmp_path, point, kept):
+    books = tmp_path / "books.db"
+    command = [sys.executable, "-c", COMMITTER, str(tmp_path / "HDFC.order"), str(books), point]
+    assert subprocess.run(command, check=False, cwd=Path(__file__).parents[2]).returncode == -signal.SIGKILL
+    connection = apsw.Connection(str(books))
+    assert connection.pragma("integrity_check") == "ok"
+    assert connection.execute("SELECT count(*) FROM kept").get in kept
+    connection.close()
