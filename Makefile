@@ -5,7 +5,7 @@ PROTO_PY := .venv-proto/bin/python
 COMPILE = uv pip compile --universal --generate-hashes --python-version 3.11 --no-header --no-annotate \
 	--no-emit-index-url --no-emit-find-links --quiet
 
-.PHONY: help setup check test simulate mutants power-loss torture soak handshakes bench-peers matrix coverage proto lock wheel clean floods login-timing
+.PHONY: help setup check test simulate mutants power-loss torture soak handshakes bench-peers matrix coverage proto lock wheel clean floods login-timing fuzz fuzz-guided
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -74,6 +74,17 @@ matrix: setup ## crash at every crash point under load, and judge what comes of 
 login-timing: setup ## whether the clock tells who has an account; SAMPLES=n of each
 	PYTHONPATH=.:proto $(PY) -m tests.security.login_timing --samples $(or $(SAMPLES),500)
 
+fuzz: setup ## what nobody would send, to every RPC and text; FOR=60s, SEED=n, TARGETS="Pay users"
+	PYTHONPATH=.:proto $(PY) -m tests.fuzz --for $(or $(FOR),60s) --seed $(or $(SEED),0) $(TARGETS)
+
+.venv-fuzz/.stamp: requirements-fuzz.txt
+	$$(./cluster --which-python) -m venv .venv-fuzz
+	.venv-fuzz/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-fuzz.txt
+	touch $@
+
+fuzz-guided: .venv-fuzz/.stamp ## the same, led by what code is reached; SECONDS=n, TARGETS="Pay users"
+	PYTHONPATH=.:proto .venv-fuzz/bin/python -m tests.fuzz.coverage_guided $(or $(SECONDS),300) $(TARGETS)
+
 coverage: setup ## what the tests reach, in htmlcov/
 	$(PY) -m coverage run -m pytest && $(PY) -m coverage combine && $(PY) -m coverage html
 
@@ -88,10 +99,11 @@ lock: ## pin all requirements anew; needs uv
 	$(COMPILE) pyproject.toml -o requirements.txt
 	$(COMPILE) requirements-dev.in -c requirements.txt -o requirements-dev.txt
 	$(COMPILE) requirements-proto.in -o requirements-proto.txt
+	$(COMPILE) pyproject.toml requirements-fuzz.in -c requirements.txt -o requirements-fuzz.txt
 	$(COMPILE) benchmarks/requirements.in -c requirements.txt -o benchmarks/requirements.txt
 
 wheel: setup ## the package, in dist/
 	$(PY) -m pip wheel --quiet --no-deps -w dist .
 
 clean: ## remove what was made here, but for certs, logs and state
-	rm -rf .venv .venv-proto .venv-bench dist build htmlcov .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-proto .venv-fuzz .venv-bench dist build htmlcov .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis
