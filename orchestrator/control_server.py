@@ -77,7 +77,7 @@ async def _write_all(writer: asyncio.StreamWriter, messages: AsyncGenerator[Mess
 def _read_request(line: bytes) -> Message:
     try:
         request = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         request = None
     if not isinstance(request, dict) or not isinstance(request.get("do"), str):
         raise ValueError("a request is one line of JSON with a key 'do'")

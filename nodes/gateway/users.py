@@ -1,5 +1,6 @@
 """The gateway's users, read from users.json at the start and whenever it changes."""
 
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -17,6 +18,8 @@ class UsersUnusable(Exception):
 def load_users(path: Path) -> Users:
     """Read the users file; raises `UsersUnusable`. The users come without accounts: those are the banks'."""
     try:
+        if path.stat().st_mode & stat.S_IWOTH:
+            raise UsersUnusable(f"{path} can be changed by everybody: chmod o-w {path}")
         users = parse_users(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise UsersUnusable(

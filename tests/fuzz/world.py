@@ -6,7 +6,7 @@ lines between gateway and banks, which are function calls.
 """
 
 import asyncio
-import itertools
+import time
 from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
@@ -33,7 +33,7 @@ from nodes.gateway.registry_service import RegistryService
 from nodes.gateway.store import SCHEMA as GATEWAY_SCHEMA
 from nodes.gateway.store import GatewayStore
 from nodes.gateway.tokens import TokenIssuer
-from nodes.runtime.access import Gatekeeper, Login, collect_rules
+from nodes.runtime.access import Gatekeeper, collect_rules
 from nodes.runtime.passwords import hash_password
 from nodes.runtime.server_calls import ServerCalls
 
@@ -54,7 +54,8 @@ _SERVICES = {
 class FakeContext:
     """A call as gRPC would present it; remembers how it was ended."""
 
-    def __init__(self, peer: Identity) -> None:
+    def __init__(self, peer: Identity, token: str) -> None:
+        self._token = token
         self._auth = {"peer_spiffe_id": [peer.uri.encode()]}
         self.ended: tuple[grpc.StatusCode, str] | None = None
 
@@ -62,7 +63,7 @@ class FakeContext:
         return self._auth
 
     def invocation_metadata(self) -> tuple[tuple[str, str], ...]:
-        return (("authorization", "Bearer good"),)
+        return (("authorization", f"Bearer {self._token}"),)
 
     def code(self) -> Any:
         return self.ended and self.ended[0]
@@ -137,12 +138,13 @@ class World:
     """One gateway, two banks. Make it in a running event loop, and `close` it there."""
 
     def __init__(self) -> None:
-        self._token_ids = itertools.count()
         self.connection = apsw.Connection(":memory:")
         self.connection.execute(GATEWAY_SCHEMA)
         self.store = GatewayStore(self.connection)
         epoch = self.store.begin_epoch()
         issuer = TokenIssuer(ec.generate_private_key(ec.SECP256R1()), CLUSTER)
+        self._authenticate = lambda token, thumbprint: issuer.verify(token, thumbprint, time.time())
+        self._token, _ = issuer.issue("alice", Role.CUSTOMER, token_id="1", thumbprint="", now=time.time())
         users = {name: User(name, Role.CUSTOMER, _PASSWORD_HASH, {}) for name in OPENED}
         self.logins = Logins(users, issuer, self.store)
         coordinator = Coordinator(epoch=epoch, last_sequence=0, timeout_ms=60_000)
@@ -169,7 +171,7 @@ class World:
 
     async def call(self, rpc: str, content: bytes, peer: Identity) -> tuple[grpc.StatusCode, str]:
         """Call ``Service/Method`` with the bytes; return how it ended once nothing more happens."""
-        handler, context = self._methods[rpc], FakeContext(peer)
+        handler, context = self._methods[rpc], FakeContext(peer, self._token)
         request = handler.request_deserializer(content)
         try:
             if handler.unary_unary:
@@ -222,9 +224,6 @@ class World:
         finder = _finder(registered)
         wrapped = {name: _run_now(calls.intercept_service(finder, _Asked(name))) for name in rules}
         return {name.removeprefix("/interbank.v1."): handler for name, handler in wrapped.items()}
-
-    def _authenticate(self, token: str, thumbprint: str) -> Login:
-        return Login("alice", Role.CUSTOMER, str(next(self._token_ids)), 2e9)
 
 
 class _Asked:

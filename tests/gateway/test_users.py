@@ -27,6 +27,15 @@ def mistakes(text: str, currency: str | None = "INR") -> list[str]:
 # -- the file that is given ---------------------------------------------------
 
 
+def test_a_file_that_everybody_can_change_is_refused(tmp_path):
+    path = tmp_path / "users.json"
+    path.write_text('{"users": []}')
+    assert load_users(path) == {}
+    path.chmod(0o646)
+    with pytest.raises(UsersUnusable, match="can be changed by everybody: chmod o-w"):
+        load_users(path)
+
+
 def test_the_given_file_has_the_five_users_with_their_opening_balances() -> None:
     users = {user.name: user for user in parse_users(GIVEN.read_text(), "INR")}
     assert {name: (user.role, dict(user.accounts)) for name, user in users.items()} == {

@@ -2,7 +2,15 @@
 
 Each is refused with the code of its row, says nothing of the inside, and leaves the books
 of all banks and the gateway's tally as they were. Rows that need more than one call are
-stories of their own below the table.
+stories of their own below the table. Elsewhere are:
+
+    A21, A33  tests/nodes/test_revocation.py, tests/gateway/test_logins.py
+    A24       login_timing.py, by hand: `make login-timing`
+    A25, A26  test_floods.py; how much each slows others: `make floods`
+    A28       the control socket: test_control_socket.py
+    A29       tests/orchestrator/test_crash_profile.py
+    A31       tests/runtime/test_server_calls.py: nobody can force a bug from outside
+    A32       tests/nodes/test_altered_books.py
 """
 
 import hmac
