@@ -73,9 +73,14 @@ def list_(*, output: str, folder: ClusterFolder) -> None:
 _OVERLAP = "With --tokens: how long older logins hold; 0s ends them."
 
 
+_OVERLAP = "With --tokens: how long older logins hold; 0s ends them."
+
+
 @certs.command()
 @click.argument("names", metavar="[NODE]...", nargs=-1)
 @click.option("--ca", "is_authority", is_flag=True, help="Let another authority take over, then all certificates.")
+@click.option("--tokens", "is_token_key", is_flag=True, help="Let another key sign logins instead.")
+@click.option("--overlap", "overlap_s", type=DURATION, default="1h", show_default=True, help=_OVERLAP)
 @click.option(
     "--revoke", "is_revoked", is_flag=True, help="Then revoke what was issued before, once it is unused."
 )

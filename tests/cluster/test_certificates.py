@@ -59,7 +59,7 @@ def test_one_node_is_named_and_a_wrong_name_is_told(cluster):
     assert [name for name, row in listed(cluster).items() if row != before[name]] == ["HDFC"]
     wrong = cluster.run("certs", "rotate", "HDFX", expect=1)
     assert wrong.stderr.startswith("error: there is no certificate 'HDFX'; there are gateway, HDFC")
-    assert "give it alone" in cluster.run("certs", "rotate", "HDFC", "--ca", expect=2).stderr
+    assert "give one alone" in cluster.run("certs", "rotate", "HDFC", "--ca", expect=2).stderr
 
 
 def test_a_node_that_hangs_holds_a_change_of_authority_up_and_nothing_breaks(cluster):
@@ -136,3 +136,18 @@ def test_up_renews_what_expires_opens_what_is_new_and_brings_back_who_had_expire
     assert is_sound(listed(cluster))
     assert "₹12.00" in cluster.shell("bob", "balance SBI")
     assert "SBI.crt" not in cluster.run("up").stderr
+
+
+def test_the_key_that_signs_logins_rolls_and_older_logins_hold_unless_they_shall_not(cluster):
+    folder = ClusterFolder(cluster.folder)
+    with connect(load(folder.config), folder) as client:
+        client.log_in("alice", "alice123")
+        for overlap, holds in (("1h", True), ("0s", False)):
+            before = cluster.nodes()["gateway"]["certificate"]["token_key"]
+            cluster.run("certs", "rotate", "--tokens", "--overlap", overlap)
+            assert cluster.nodes()["gateway"]["certificate"]["token_key"] != before
+            if holds:
+                assert client.balances("ICICI").balances
+            else:
+                with pytest.raises(NotLoggedIn):
+                    client.balances("ICICI")
