@@ -38,8 +38,10 @@ BANK_CALLERS, HOT_CALLERS, STORM_CALLERS, OWN_CALLERS = 4, 3, 4, 2
 STORM = "storm"
 _PAUSE_S = 0.05
 _MUTATED = 0.01
-_OPEN_MAX = 8
-_SEND_AGAIN_S = 0.1
+_OPEN_MAX = 100
+"""So many payments of one caller may wait for a bank that is away, while others go on."""
+_SEND_AGAIN_S = 0.02
+_PAUSE_AFTER_UNKNOWN_S = 0.01
 _SETTLE_WITHIN_S = 45.0
 _CURRENCY = "INR"
 
@@ -118,6 +120,7 @@ class Caller:
         self.around.recorder.write(attempt)
         if attempt.outcome == UNKNOWN:
             self._open.append(request)
+            time.sleep(_PAUSE_AFTER_UNKNOWN_S)
 
     def _is_time_to_send_again(self) -> bool:
         now_s = time.monotonic()
@@ -253,7 +256,9 @@ class StormCaller(Caller):
         """Send the next one; once its outcome is known, another body under its id must be refused."""
         request = self._storm.request(self._number)
         self._number += 1
-        if self.settle(request) in OUTCOMES and self.dice.random() < _MUTATED:
+        # The first one always, so that no campaign is too short to have tried.
+        is_to_be_mutated = self._number == 1 or self.dice.random() < _MUTATED
+        if self.settle(request) in OUTCOMES and is_to_be_mutated:
             self.settle(replace(request, amount_minor=request.amount_minor + 1), is_mutated=True)
 
 

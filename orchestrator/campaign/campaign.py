@@ -101,12 +101,13 @@ class Campaign:
     def _finish(self, paying: list[threading.Thread]) -> None:
         self._bring_back()
         self._is_over.set()
+        self._couriers.tell_to_finish()
         ends_s = time.monotonic() + _ENDS_WITHIN_S
         for thread in paying:
             thread.join(max(0.0, ends_s - time.monotonic()))
             if thread.is_alive():
                 self._unfinished.append(f"{thread.name} still waits for an outcome after {_ENDS_WITHIN_S:g} s")
-        for user in self._couriers.finish():
+        for user in self._couriers.finish(ends_s):
             self._unfinished.append(f"{user} could not deliver all that waits in its outbox")
         self._wait_until_settled()
 

@@ -17,8 +17,7 @@ _LEFT, _RIGHT = 150, 16
 _PLOT = _WIDTH - _LEFT - _RIGHT
 _LANE = 22
 _MARK_MIN = 3.0
-_NAMED_MAX = 40
-"""Of more faults than these there is no room for names beside them; a pointer over one tells it."""
+_LETTER = 6.0
 _ALL, _CLIENTS = "all nodes", "clients"
 _TICKS_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900)
 
@@ -138,9 +137,17 @@ def _draw_lanes(deeds: Sequence[Deed], lanes: Sequence[str], across: Scale, top:
         y = top + _LANE * index
         parts.append(_line(_LEFT, y + _LANE / 2, _WIDTH - _RIGHT, y + _LANE / 2, "grid"))
         parts.append(_text(_LEFT - 10, y + _LANE / 2 + 4, lane, "label end"))
-    for deed in deeds:
-        y = top + _LANE * lanes.index(_lane(deed))
-        x = across(deed.began_s)
+    for lane in lanes:
+        y = top + _LANE * lanes.index(lane)
+        parts += _draw_lane([deed for deed in deeds if _lane(deed) == lane], across, y)
+    return parts
+
+
+def _draw_lane(deeds: Sequence[Deed], across: Scale, y: float) -> list[str]:
+    """Draw a lane's bars, each with its name where there is room; a pointer over one tells all of it."""
+    parts = []
+    starts = [across(deed.began_s) for deed in deeds]
+    for deed, x, next_x in zip(deeds, starts, [*starts[1:], float(_WIDTH)], strict=True):
         width = max(_MARK_MIN, across(deed.ended_s) - x) if deed.step.lasts_s else _MARK_MIN
         words = f"{deed.began_s:.1f} s: {deed.step}" + (f" (not done: {deed.failure})" if deed.failure else "")
         kind = "undone" if deed.failure else _kind(deed)
@@ -148,7 +155,7 @@ def _draw_lanes(deeds: Sequence[Deed], lanes: Sequence[str], across: Scale, top:
             f'<rect class="{kind}" x="{x:.1f}" y="{y + 4}" width="{width:.1f}" height="{_LANE - 8}" rx="2">'
             f"<title>{escape(words)}</title></rect>"
         )
-        if len(deeds) <= _NAMED_MAX:
+        if x + width + _LETTER * (len(deed.step.kind) + 1) < next_x:
             parts.append(_text(x + width + 3, y + _LANE / 2 + 4, deed.step.kind, "mark"))
     return parts
 

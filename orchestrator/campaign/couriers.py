@@ -3,14 +3,13 @@
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 from nodes.client import Item, Outbox
 from orchestrator.campaign.scratch import Scratch
 from orchestrator.links import CLIENT, GATEWAY
 from orchestrator.processes import clean_environment, open_output
-
-_ENDS_WITHIN_S = 60.0
 
 
 def courier_users(count: int) -> list[str]:
@@ -42,14 +41,16 @@ class Couriers:
             self._spawn(user)
         return user
 
-    def finish(self) -> list[str]:
-        """Have all deliver what waits, and end; return the users of those that could not."""
-        with self._lock:
-            for process in self._processes.values():
-                assert process.stdin is not None
-                process.stdin.close()
-            failed = [user for user, process in self._processes.items() if not self._has_finished(process)]
-            self._processes.clear()
+    def tell_to_finish(self) -> None:
+        """Have all save no more, deliver what waits, and end."""
+        for process in self._processes.values():
+            assert process.stdin is not None
+            process.stdin.close()
+
+    def finish(self, until_s: float) -> list[str]:
+        """Wait for all to end; return the users of those that had not delivered all by ``until_s`` (monotonic)."""
+        failed = [user for user, process in self._processes.items() if not self._has_finished(process, until_s)]
+        self._processes.clear()
         return failed
 
     def kill(self) -> None:
@@ -92,9 +93,9 @@ class Couriers:
         self._processes[user] = process
 
     @staticmethod
-    def _has_finished(process: "subprocess.Popen[bytes]") -> bool:
+    def _has_finished(process: "subprocess.Popen[bytes]", until_s: float) -> bool:
         try:
-            return process.wait(_ENDS_WITHIN_S) == 0
+            return process.wait(max(0.0, until_s - time.monotonic())) == 0
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()

