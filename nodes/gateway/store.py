@@ -7,6 +7,7 @@ tally          how many of each outcome, so that nobody counts rows
 bank           where each bank that has registered listens
 revoked_token  logins that were ended before they expired
 contradiction  records of gateway and banks that cannot both be true
+concern        which decisions concern whom (`nodes.gateway.history_index`)
 link, heard    the chain of hashes over the decisions (`nodes.runtime.chain_table`)
 """
 
@@ -17,13 +18,15 @@ from typing import Any, Self
 import apsw
 
 from nodes.core.messages import Contradiction, Decision, Outcome, Payment, PaymentKey, Reason
+from nodes.gateway.history_index import HISTORY_SCHEMA, HistoryIndex
 from nodes.runtime.chain_table import CHAIN_SCHEMA, ChainTable
 from nodes.runtime.crash_points import reach
 from nodes.runtime.database import BooksAltered, CommitCount, open_database, select_in
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 SCHEMA = (
     CHAIN_SCHEMA
+    + HISTORY_SCHEMA
     + """
 CREATE TABLE epoch (
     number INTEGER NOT NULL
@@ -46,8 +49,6 @@ CREATE TABLE decision (
     decided_at_us INTEGER NOT NULL
 ) STRICT;
 CREATE UNIQUE INDEX decision_by_payment ON decision (payment_id, payer);
-CREATE INDEX decision_by_payer ON decision (payer, sequence);
-CREATE INDEX decision_by_payee ON decision (payee, sequence) WHERE outcome = 2;
 CREATE TRIGGER decision_is_written_once_1 BEFORE UPDATE ON decision
 BEGIN SELECT RAISE(ABORT, 'a decision is written once'); END;
 CREATE TRIGGER decision_is_written_once_2 BEFORE DELETE ON decision
@@ -78,10 +79,6 @@ CREATE TABLE contradiction (
 )
 
 _BY_PAYMENT_IDS = "SELECT * FROM decision WHERE payment_id IN"
-_PAID = "SELECT * FROM decision WHERE payer = ? AND sequence < ? ORDER BY sequence DESC LIMIT ?"
-_RECEIVED = (
-    "SELECT * FROM decision WHERE payee = ? AND outcome = 2 AND sequence < ? ORDER BY sequence DESC LIMIT ?"
-)
 
 
 class GatewayStore:
@@ -92,6 +89,7 @@ class GatewayStore:
         self._execute = connection.execute
         self._commits = CommitCount(connection)
         self.chain = ChainTable(connection, "gateway", table="decision", columns="*")
+        self._index = HistoryIndex(connection)
         self._newest_id: bytes = self._execute("SELECT max(payment_id) FROM decision").get or b""
 
     @property
@@ -135,6 +133,7 @@ class GatewayStore:
             rows = [(sequence, epoch, *payment, *ended) for sequence, epoch, payment, *ended in decisions]
             many("INSERT INTO decision VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
             self.chain.append(rows, now_us)
+            self._index.add((d.sequence, d.payment.payer, d.payment.payee, d.outcome) for d in decisions)
             self._newest_id = max(self._newest_id, *(decision.payment.payment_id for decision in decisions))
             self._execute(
                 "UPDATE tally SET committed = committed + ?, declined = declined + ?",
@@ -237,11 +236,11 @@ class GatewayStore:
         Those are the user's own payments, whatever their outcome, and what others
         paid in; another's declined attempt is not theirs to see.
         """
-        bounds = user, before, limit
-        paid = self._execute(_PAID, bounds).fetchall()
-        received = self._execute(_RECEIVED, bounds).fetchall()
-        newest = sorted({row[0]: row for row in (*paid, *received)}.items(), reverse=True)
-        return [_decision(row) for _, row in newest[:limit]]
+        query = "SELECT * FROM decision WHERE sequence = ?"
+        found = (
+            self._execute(query, (sequence,)).fetchone() for sequence in self._index.find(user, before, limit)
+        )
+        return [_decision(row) for row in found if row]
 
     def _number(self, query: str) -> int:
         [(number,)] = self._execute(query).fetchall()
