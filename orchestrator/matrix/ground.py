@@ -21,7 +21,7 @@ from orchestrator.folder import CONFIG_NAME, ClusterFolder
 from orchestrator.links import CLIENT, GATEWAY
 from orchestrator.ports import find_free_ports
 from orchestrator.processes import clean_environment
-from orchestrator.starting import Node, is_answering, wait_for
+from orchestrator.starting import Node, Nodes, is_answering, wait_for
 from orchestrator.stopping import stop_cluster
 
 BANKS = ("HDFC", "ICICI", "SBI")
@@ -105,14 +105,15 @@ class Ground:
         """
         if not is_answering(self.folder.control_socket):
             self.run("up", may_fail=True)
-        self._wait(lambda node: bool(node["is_ready"]) or node["state"] == "FATAL")
+        # Banks are never ready while their gateway is given up.
+        self._wait(lambda nodes: _all_serve(nodes) or any(node["state"] == "FATAL" for node in nodes))
         for node in self.nodes().values():
             if node["state"] == "FATAL":
                 self.run("restart", node["name"])
-        self._wait(lambda node: bool(node["is_ready"]))
+        self._wait(_all_serve)
 
-    def _wait(self, is_so: Callable[[Node], bool]) -> None:
-        wait_for(self.folder.control_socket, lambda nodes: all(map(is_so, nodes)), within_s=_SERVES_WITHIN_S)
+    def _wait(self, is_settled: Callable[[Nodes], bool]) -> None:
+        wait_for(self.folder.control_socket, is_settled, within_s=_SERVES_WITHIN_S)
 
     # -- calls ------------------------------------------------------------------
 
@@ -127,6 +128,10 @@ class Ground:
     def identity(self, kind: PeerKind, name: str = "") -> Identity:
         """Return who a node is."""
         return Identity(self.config.name, kind, name)
+
+
+def _all_serve(nodes: Nodes) -> bool:
+    return all(node["is_ready"] for node in nodes)
 
 
 @contextmanager
