@@ -32,7 +32,7 @@ from tests.fuzz.world import GATEWAY, HDFC, OPERATOR, SHELL, World
 
 CODE = grpc.StatusCode
 NEVER = frozenset({CODE.UNKNOWN, CODE.UNIMPLEMENTED, CODE.DEADLINE_EXCEEDED, CODE.CANCELLED, CODE.DATA_LOSS})
-_WORLD_LASTS = 20_000
+_WORLD_LASTS = 2_000
 ROOT = Path(__file__).parent.parent.parent
 
 
