@@ -113,6 +113,7 @@ def _why_declined(evidence: Evidence) -> str:
         Reason.CURRENCY_MISMATCH: f"an account is not kept in {payment.currency}",
         Reason.BALANCE_LIMIT_EXCEEDED: "a balance would have passed the largest that can be kept",
         Reason.ABORTED_BY_BANK: "a bank had recorded before that this try is aborted",
+        Reason.NOT_AUTHORIZED: f"a bank found no login of {payment.payer_account} behind it",
     }
     return reasons.get(payment.reason, f"the reason has the number {payment.reason}")
 

@@ -54,6 +54,8 @@ class Plan:
     proxy: tuple[str, ...] = ()
     """The command line of the proxy."""
     proxy_output: str = ""
+    renewer: tuple[str, ...] = ()
+    """The command line of what renews certificates now and then; nothing does if it is empty."""
 
 
 def write_plan(plan: Plan) -> bytes:
@@ -67,6 +69,7 @@ def read_plan(text: bytes) -> Plan:
     fields["launches"] = tuple(_read_launch(launch) for launch in fields["launches"])
     fields["limits"] = Limits(**fields["limits"])
     fields["prober"] = tuple(fields["prober"])
+    fields["renewer"] = tuple(fields["renewer"])
     fields["links"] = tuple(Link(**link) for link in fields["links"])
     fields["proxy"] = tuple(fields["proxy"])
     return Plan(**fields)

@@ -36,6 +36,7 @@ def make_plan(
             key=folder.operator_key,
             interval=config.liveness.interval_s,
         ),
+        renewer=(sys.executable, "-P", "-m", "orchestrator", "certs", "renew", "--file", str(folder.config)),
         prober_output=str(folder.logs / "prober.stderr"),
         lock=str(folder.supervisor_lock),
         socket=str(folder.control_socket),

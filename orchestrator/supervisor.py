@@ -26,6 +26,7 @@ from orchestrator.keeper import Keeper
 from orchestrator.lock import FolderLock, Taken
 from orchestrator.plan import Launch, Plan, read_plan
 from orchestrator.processes import Lifeline
+from orchestrator.renewal import Renewer
 from orchestrator.requests import answer
 from orchestrator.watcher import Watcher
 
@@ -71,7 +72,8 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             loop.add_signal_handler(number, self.stop)
-        running = (self._watcher.run(), self.injector.run(), self._look())
+        renewing = Renewer(self._plan.renewer, self.report).run()
+        running = (self._watcher.run(), self.injector.run(), self._look(), renewing)
         tasks = [loop.create_task(each) for each in running]
         self.report("", "supervisor-started", f"process {os.getpid()}, {len(self.keepers)} nodes")
         for keeper in self.keepers.values():

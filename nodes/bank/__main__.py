@@ -13,6 +13,7 @@ from structlog.typing import FilteringBoundLogger
 from nodes.bank.accounts import AccountsUnusable, OpeningAccounts, load_accounts
 from nodes.bank.bank_service import BankService
 from nodes.bank.gateway_link import GatewayLink
+from nodes.bank.grants import Grants
 from nodes.bank.loop import BankLoop
 from nodes.bank.store import BankStore
 from nodes.core.names import BANK_NAME_RULE, Identity, PeerKind, is_bank_name
@@ -76,7 +77,7 @@ async def _serve(flags: argparse.Namespace, told: asyncio.Event) -> None:
     store = BankStore.open(flags.database, flags.name)
     reach("bank.start.accounts-unopened")
     opened = store.open_accounts(accounts.opening_minor, accounts.currency, time.time_ns() // 1000)
-    loop = BankLoop(flags.name, store, lambda found: log_contradiction(log, found))
+    loop = BankLoop(flags.name, store, Grants(tls.identity.cluster), lambda found: log_contradiction(log, found))
     log.info("started", in_doubt=len(loop.ledger.holds), accounts_opened=opened)
     service = BankService(flags.name, loop, store)
     server = NodeServer(flags.listen, tls, log)

@@ -1,25 +1,43 @@
 """Between the wire's messages and the tuples of the rules: each field is read once."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from interbank.v1 import audit_pb2
 from interbank.v1 import bank_pb2 as pb
 
 from nodes.bank.turn import Cut
+from nodes.core.authority import Grant, is_rightful
 from nodes.core.ledger import Entry, Hold
 from nodes.core.messages import Contradiction, Decide, Outcome, Prepare, Reason, TransactionKey, Vote
 from nodes.runtime.chain_messages import write_head
 
 
-def read_prepares(request: pb.TransactRequest) -> list[Prepare]:
-    """Return the prepares of a message; all are of the message's epoch.
+def read_prepares(request: pb.TransactRequest, find_grant: Callable[[str], Grant | None]) -> list[Prepare]:
+    """Return the prepares of a message, each with whether it is rightful; all are of the message's epoch.
 
-    Raises ValueError, as `read_decides` does, if the columns are not equally long.
+    ``find_grant`` says what a login is worth. Raises ValueError, as `read_decides` does, if
+    the columns are not equally long.
     """
     said = request.prepares
-    epochs = [request.epoch] * len(said.payment_ids)
-    who = said.payment_ids, said.payers, epochs, said.payer_banks, said.payees, said.payee_banks
-    return list(map(Prepare._make, zip(*who, said.amounts_minor, said.currencies, strict=True)))
+    count = len(said.payment_ids)
+    who = said.payment_ids, said.payers, [request.epoch] * count, said.payer_banks, said.payees, said.payee_banks
+    judged = [None] * count, _judge(said, find_grant)
+    columns = zip(*who, said.amounts_minor, said.currencies, *judged, strict=True)
+    return list(map(Prepare._make, columns))
+
+
+def _judge(said: pb.Prepares, find_grant: Callable[[str], Grant | None]) -> list[bool]:
+    """Tell of each payment whether its payer ordered it."""
+    grants = list(map(find_grant, said.logins))
+    if said.login_numbers and max(said.login_numbers) >= len(grants):
+        raise ValueError("a payment names a login that is not in the message")
+    banks = said.payer_banks, said.payees, said.payee_banks
+    fields = zip(said.payment_ids, said.payers, *banks, said.amounts_minor, said.currencies, strict=True)
+    noted = zip(said.fingerprints, said.taken_at_us, said.login_numbers, strict=True)
+    return [
+        is_rightful(each, fingerprint, taken_at_us, grants[number])
+        for each, (fingerprint, taken_at_us, number) in zip(fields, noted, strict=True)
+    ]
 
 
 def read_decides(decides: pb.Decides) -> list[Decide]:

@@ -16,6 +16,7 @@ from nodes.bank.conversions import (
     write_key,
     write_votes,
 )
+from nodes.bank.grants import Grants
 from nodes.bank.store import BankStore
 from nodes.bank.turn import Event, Opened, Received, Said, take_turn
 from nodes.core.ledger import Ledger
@@ -33,11 +34,14 @@ Reply = Callable[[pb.TransactResponse], None]
 class BankLoop:
     """One bank's participant and its store, driven in turns. ``report`` is handed each contradiction."""
 
-    def __init__(self, bank: str, store: BankStore, report: Callable[[Contradiction], None]) -> None:
+    def __init__(
+        self, bank: str, store: BankStore, grants: Grants, report: Callable[[Contradiction], None]
+    ) -> None:
         self.ledger = Ledger(store.find_account, store.holds())
         self._bank = bank
         self._participant = Participant(bank, self.ledger)
         self._store = store
+        self._grants = grants
         self._report = report
         self._inbox: Inbox[Event] = Inbox()
         self.standing: Standing | None = None
@@ -53,7 +57,9 @@ class BankLoop:
 
     def receive(self, request: pb.TransactRequest, reply: Reply) -> None:
         """Take a message of the gateway; ``reply`` gets the answer once it is durable. Raises ValueError."""
-        prepares, decides = read_prepares(request), read_decides(request.decides)
+        if request.token_keys:
+            self._grants.use_keys(request.token_keys)
+        prepares, decides = read_prepares(request, self._grants.find), read_decides(request.decides)
         demand_sound_prepares(self._participant.bank, prepares)
         demand_sound_decides(decides)
         reach("bank.prepare.received" if prepares else "bank.decision.received")

@@ -38,6 +38,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from nodes.core.authority import Authority
 from nodes.core.messages import (
     Contradiction,
     Decide,
@@ -113,11 +114,14 @@ _PAYEE_VOTE = 2
 class _Open:
     """A payment whose votes are being collected."""
 
-    __slots__ = ("banks", "callers", "created_at_us", "missing_votes", "payment")
+    __slots__ = ("authority", "banks", "callers", "created_at_us", "missing_votes", "payment")
 
-    def __init__(self, payment: Payment, caller: Caller, created_at_us: int) -> None:
+    def __init__(
+        self, payment: Payment, caller: Caller, created_at_us: int, authority: Authority | None = None
+    ) -> None:
         self.payment = payment
         self.banks = payment.banks
+        self.authority = authority
         self.callers = [caller]
         self.created_at_us = created_at_us
         self.missing_votes = _PAYER_VOTE if payment.payer_bank == payment.payee_bank else _PAYER_VOTE | _PAYEE_VOTE
@@ -175,8 +179,13 @@ class Coordinator:
 
     # -- events -----------------------------------------------------------------
 
-    def begin(self, payment: Payment, caller: Caller, recorded: Decision | None) -> None:
-        """Take a client's request for ``payment``; ``recorded`` is the decision on record under its key."""
+    def begin(
+        self, payment: Payment, caller: Caller, recorded: Decision | None, authority: Authority | None = None
+    ) -> None:
+        """Take a client's request for ``payment``; ``recorded`` is the decision on record under its key.
+
+        Banks want to see the payer's ``authority``, however often they are asked.
+        """
         key = payment.payment_id, payment.payer
         recorded = recorded or self._effects.decisions.get(key)
         if recorded is not None:
@@ -194,10 +203,10 @@ class Coordinator:
         if refusal is not None:
             self._answer(caller, refusal)
             return
-        opened = _Open(payment, caller, self._now_us)
+        opened = _Open(payment, caller, self._now_us, authority)
         self.open[key] = opened
         self._deadlines.append((self._now_ms + self._timeout_ms, key, opened))
-        prepare = _prepare(payment, self.epoch)
+        prepare = _prepare(opened, self.epoch)
         prepares = self._effects.prepares
         for bank in opened.banks:
             self._open_at[bank] += 1
@@ -271,7 +280,7 @@ class Coordinator:
         answers = self.answer_inquiry(bank, in_doubt, recorded)
         self._effects.decides.setdefault(bank, []).extend(answers)
         self._effects.prepares[bank] = [
-            _prepare(opened.payment, self.epoch) for opened in self.open.values() if opened.awaits(bank)
+            _prepare(opened, self.epoch) for opened in self.open.values() if opened.awaits(bank)
         ]
 
     def disconnect(self, bank: str) -> None:
@@ -352,6 +361,7 @@ _FIELDS_AS_ASKED = {
 }
 
 
-def _prepare(payment: Payment, epoch: int) -> Prepare:
-    payment_id, payer, payer_bank, payee, payee_bank, amount_minor, currency, _ = payment
-    return Prepare(payment_id, payer, epoch, payer_bank, payee, payee_bank, amount_minor, currency)
+def _prepare(opened: _Open, epoch: int) -> Prepare:
+    payment_id, payer, payer_bank, payee, payee_bank, amount_minor, currency, _ = opened.payment
+    sides = payer_bank, payee, payee_bank
+    return Prepare(payment_id, payer, epoch, *sides, amount_minor, currency, opened.authority)

@@ -8,6 +8,8 @@ user's own, so the payer is part of every key: nobody meets another's id.
 from enum import IntEnum
 from typing import NamedTuple
 
+from nodes.core.authority import Authority
+
 PaymentKey = tuple[bytes, str]
 """(payment id, 16 bytes; user who pays)."""
 
@@ -34,6 +36,7 @@ class Reason(IntEnum):
     BANK_UNAVAILABLE = 5
     BALANCE_LIMIT_EXCEEDED = 6
     ABORTED_BY_BANK = 7
+    NOT_AUTHORIZED = 8
 
 
 class VoteKind(IntEnum):
@@ -88,7 +91,11 @@ class Decision(NamedTuple):
 
 
 class Prepare(NamedTuple):
-    """Gateway to bank: promise your part of this transaction, or refuse."""
+    """Gateway to bank: promise your part of this transaction, or refuse.
+
+    At the gateway it carries the payer's ``authority``; a bank that has looked at that
+    (`nodes.core.authority`) notes what it found in ``is_rightful``.
+    """
 
     payment_id: bytes
     payer: str
@@ -98,6 +105,8 @@ class Prepare(NamedTuple):
     payee_bank: str
     amount_minor: int
     currency: str
+    authority: Authority | None = None
+    is_rightful: bool = True
 
 
 class Decide(NamedTuple):

@@ -105,19 +105,26 @@ class Participant:
         return _vote(prepare, VoteKind.YES)
 
     def _vote_first(self, prepare: Prepare) -> Vote:
+        if not prepare.is_rightful:
+            # Who has no right to ask learns nothing of the accounts.
+            return self._vote_no(prepare, Reason.NOT_AUTHORIZED)
         hold = self._hold(prepare)
         payment_id, payer, epoch, debit_name, credit_name, amount_minor, currency, _ = hold
         debit = self._side(debit_name, currency)
         credit = self._side(credit_name, currency)
         reason = _refuse(debit, credit, amount_minor, currency)
         if reason or debit is None or credit is None:
-            self._record(Entry(payment_id, payer, epoch, Outcome.DECLINED, reason, "", "", 0, "", self._now_us))
-            return Vote(payment_id, payer, epoch, VoteKind.NO, reason)
+            return self._vote_no(prepare, reason)
         self.ledger.promise(hold, debit, credit)
         return Vote(payment_id, payer, epoch, VoteKind.YES, Reason.NONE)
 
+    def _vote_no(self, prepare: Prepare, reason: Reason) -> Vote:
+        payment_id, payer, epoch, *_ = prepare
+        self._record(Entry(payment_id, payer, epoch, Outcome.DECLINED, reason, "", "", 0, "", self._now_us))
+        return Vote(payment_id, payer, epoch, VoteKind.NO, reason)
+
     def _hold(self, prepare: Prepare) -> Hold:
-        payment_id, payer, epoch, payer_bank, payee, payee_bank, amount_minor, currency = prepare
+        payment_id, payer, epoch, payer_bank, payee, payee_bank, amount_minor, currency, *_ = prepare
         debit = payer if payer_bank == self.bank else clearing_account(payer_bank, currency)
         credit = payee if payee_bank == self.bank else clearing_account(payee_bank, currency)
         return Hold(payment_id, payer, epoch, debit, credit, amount_minor, currency, self._now_us)

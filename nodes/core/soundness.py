@@ -29,7 +29,9 @@ def demand_sound_prepares(bank: str, prepares: Sequence[Prepare]) -> None:
     """Raise `Unsound` unless each prepare is well-formed and ``bank`` has a part in it."""
     if not prepares:
         return
-    ids, payers, epochs, payer_banks, payees, payee_banks, amounts_minor, currencies = zip(*prepares, strict=True)
+    ids, payers, epochs, payer_banks, payees, payee_banks, amounts_minor, currencies, *_ = zip(
+        *prepares, strict=True
+    )
     _demand_keys(ids, payers, epochs)
     _demand_users("payee", payees)
     _demand_banks(bank, set(zip(payer_banks, payee_banks, strict=True)))

@@ -93,7 +93,7 @@ async def _serve(flags: argparse.Namespace, told: asyncio.Event) -> None:
         coordinator, store, record=transactions.append, report=lambda found: log_contradiction(log, found)
     )
     live = LiveTls(tls, log)
-    banks = Banks(loop, live, log)
+    banks = Banks(loop, live, log, issuer)
     logins = Logins(users, issuer, store)
     server = NodeServer(flags.listen, tls, log, authenticate=logins.authenticate, denied=audit.deny)
     live.on_change(server.renew)
@@ -172,7 +172,8 @@ async def _stop(server: NodeServer, banks: "Banks", tasks: list["asyncio.Task[No
 class Banks:
     """The lines to all banks, each kept open by a task of its own."""
 
-    def __init__(self, loop: GatewayLoop, live: LiveTls, log: FilteringBoundLogger) -> None:
+    def __init__(self, loop: GatewayLoop, live: LiveTls, log: FilteringBoundLogger, issuer: TokenIssuer) -> None:
+        self._issuer = issuer
         self._loop = loop
         self._live = live
         self._used = live.current
@@ -183,7 +184,8 @@ class Banks:
         """Reach a bank at ``address`` from now on, whether it is known already or not."""
         link = self._loop.links.get(name)
         if link is None:
-            link = BankLink(name, self._open_channel, self._loop.bank_events(), self._log)
+            events, token_keys = self._loop.bank_events(), self._issuer.public_keys
+            link = BankLink(name, self._open_channel, events, self._log, token_keys=token_keys)
             self._loop.add_bank(link)
             # In a context of its own: this call's request id is not the line's.
             self._tasks.append(asyncio.create_task(run_or_die(link.run()), context=Context()))

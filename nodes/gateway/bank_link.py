@@ -12,7 +12,8 @@ what it had not answered; what both streams say is said twice, and changes nothi
 
 import asyncio
 import random
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import grpc
@@ -92,8 +93,11 @@ class BankLink:
         open_channel: Callable[[str, str], grpc.aio.Channel],
         events: BankEvents,
         log: FilteringBoundLogger,
+        *,
+        token_keys: Callable[[], Sequence[str]],
     ) -> None:
         self.name = name
+        self._token_keys = token_keys
         self.address = ""
         self.is_tried = asyncio.Event()
         """Set once the bank was reached, or could not be, for the first time."""
@@ -223,9 +227,10 @@ class BankLink:
 
     async def _open_stream(self) -> "tuple[_Stream, pb.TransactResponse]":
         channel = self._open_channel(self.name, self.address)
+        received = partial(self._events.received, self.name)
         try:
             await self._compare_heads(bank_pb2_grpc.BankServiceStub(channel))
-            stream = _Stream(channel, lambda response: self._events.received(self.name, response), self._log)
+            stream = _Stream(channel, received, self._log, self._token_keys)
             return stream, await stream.open()
         except BaseException:
             await channel.close()
@@ -260,7 +265,9 @@ class _Stream:
         channel: grpc.aio.Channel,
         received: Callable[[pb.TransactResponse], None],
         log: FilteringBoundLogger,
+        token_keys: Callable[[], Sequence[str]],
     ) -> None:
+        self._token_keys = token_keys
         self.stub = bank_pb2_grpc.BankServiceStub(channel)
         self._outgoing: Inbox[Batch | None] = Inbox()
         self._waiting_items = 0
@@ -352,6 +359,8 @@ class _Stream:
             self._note_taken(len(messages))
             for number, request in enumerate(messages, self._sent_number - len(messages) + 1):
                 request.number = number
+                if request.prepares.payment_ids:
+                    request.token_keys.extend(self._token_keys())
                 self._lines.sent(request)
                 await self._send(request)
                 reach(

@@ -6,10 +6,12 @@ from typing import Any
 from google.protobuf.timestamp_pb2 import Timestamp
 from interbank.v1 import audit_pb2, bank_pb2, payment_pb2
 
+from nodes.core.authority import Authority
 from nodes.core.messages import Decide, Decision, Outcome, Payment, Prepare, Reason, TransactionKey, Vote, VoteKind
 from nodes.core.violations import format_payment_id, parse_payment
 
 _VOTE_KINDS = {kind.value: kind for kind in VoteKind}
+_NONE = Authority("", 0, 0)
 _REASONS = {reason.value: reason for reason in Reason}
 
 
@@ -44,9 +46,20 @@ def read_keys(keys: Iterable[bank_pb2.TransactionKey]) -> list[TransactionKey]:
 
 
 def write_prepares(prepares: Sequence[Prepare]) -> bank_pb2.Prepares:
-    """Say prepares, in columns; their epoch is the message's."""
-    payment_ids, payers, _, payer_banks, payees, payee_banks, amounts_minor, currencies = _columns(prepares, 8)
+    """Say prepares, in columns; their epoch is the message's.
+
+    Whoever has no authority is said to have an empty one: banks will vote no.
+    """
+    payment_ids, payers, _, payer_banks, payees, payee_banks, amounts_minor, currencies, authorities, _ = _columns(
+        prepares, 10
+    )
+    logins, fingerprints, taken_at_us = _columns([each or _NONE for each in authorities], 3)
+    numbers = {login: number for number, login in enumerate(dict.fromkeys(logins))}
     return bank_pb2.Prepares(
+        logins=numbers,
+        login_numbers=map(numbers.__getitem__, logins),
+        fingerprints=fingerprints,
+        taken_at_us=taken_at_us,
         payment_ids=payment_ids,
         payers=payers,
         payer_banks=payer_banks,

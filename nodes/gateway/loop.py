@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from interbank.v1 import bank_pb2 as pb
 
+from nodes.core.authority import Authority
 from nodes.core.coordinator import Answer, Coordinator, Effects
 from nodes.core.messages import Contradiction, Decide, Decision, Payment, TransactionKey
 from nodes.core.soundness import demand_sound_keys
@@ -26,6 +27,8 @@ from nodes.runtime.turns import Inbox, run_turns
 
 T = TypeVar("T")
 Caller = Callable[[Answer], None]
+Asked = tuple[Payment, Caller, Authority]
+"""A payment, who gets its answer, and what its payer called with."""
 _SAID_MAX = 200
 """Characters of a bank's words that are kept."""
 
@@ -59,17 +62,17 @@ class GatewayLoop:
 
     # -- what comes in ----------------------------------------------------------
 
-    async def pay(self, payment: Payment) -> Answer:
+    async def pay(self, payment: Payment, authority: Authority) -> Answer:
         """Ask for a payment and wait for its answer."""
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        self.begin(payment, _settle(future))
+        self.begin(payment, _settle(future), authority)
         return await future
 
-    def begin(self, payment: Payment, caller: Caller) -> None:
+    def begin(self, payment: Payment, caller: Caller, authority: Authority) -> None:
         """Ask for a payment; ``caller`` gets the answer once it is durable."""
-        self._inbox.put(Begin(payment, caller))
+        self._inbox.put(Begin(payment, caller, authority))
 
-    def begin_many(self, asked: Iterable[tuple[Payment, Caller]]) -> None:
+    def begin_many(self, asked: Iterable[Asked]) -> None:
         """Ask for payments that came together."""
         self._inbox.extend(map(Begin._make, asked))
 

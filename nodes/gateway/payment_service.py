@@ -6,6 +6,7 @@ accounts and payments only, and what is another's looks as if it were not there.
 """
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from functools import partial
 from typing import NamedTuple
@@ -14,6 +15,7 @@ import grpc
 from interbank.v1 import access_pb2, payment_pb2_grpc
 from interbank.v1 import payment_pb2 as pb
 
+from nodes.core.authority import Authority, fingerprint
 from nodes.core.coordinator import (
     Answer,
     BankAway,
@@ -30,8 +32,7 @@ from nodes.gateway.audit_log import AuditLog
 from nodes.gateway.bank_link import BankLink
 from nodes.gateway.conversions import read_payment, write_decision, write_open_payment, write_time
 from nodes.gateway.logins import Logins
-from nodes.gateway.loop import Caller as Asker
-from nodes.gateway.loop import GatewayLoop
+from nodes.gateway.loop import Asked, GatewayLoop
 from nodes.gateway.store import GatewayStore
 from nodes.runtime.access import Caller, Login, current_caller
 from nodes.runtime.crash_points import reach
@@ -101,7 +102,7 @@ class PaymentService(payment_pb2_grpc.PaymentServiceServicer):
             raise payment.refuse()
         self._audit.pay(current_caller(), [payment])
         reach("gateway.pay.admitted")
-        answer = await self._loop.pay(payment)
+        answer = await self._loop.pay(payment, _note_authority(current_caller(), payment, time.time_ns() // 1000))
         reach("gateway.pay.unanswered")
         if not isinstance(answer, Decided):
             raise _explain(answer).refuse()
@@ -225,13 +226,15 @@ class _PaymentStream:
         self._audit.pay(self._caller, [payment for _, payment in asked if not isinstance(payment, Problem)])
         self._loop.begin_many(self._accept(asked))
 
-    def _accept(self, asked: Iterable[tuple[str, Payment | Problem]]) -> Iterator[tuple[Payment, Asker]]:
+    def _accept(self, asked: Iterable[tuple[str, Payment | Problem]]) -> Iterator[Asked]:
         """Yield the payments that can be begun; refuse the others, each alone."""
+        now_us = time.time_ns() // 1000
         for payment_id, payment in asked:
             if isinstance(payment, Problem):
                 self._refuse(payment_id, payment)
             else:
-                yield payment, partial(self._answer, payment_id)
+                authority = _note_authority(self._caller, payment, now_us)
+                yield payment, partial(self._answer, payment_id), authority
 
     def _refuse(self, payment_id: str, problem: Problem) -> None:
         if problem.code is grpc.StatusCode.PERMISSION_DENIED:
@@ -274,6 +277,11 @@ def _read_own_payment(request: pb.PayRequest, user: str) -> Payment | Problem:
     if payment.payer != user:
         return Problem(grpc.StatusCode.PERMISSION_DENIED, f"{user} may not pay from {request.payer_account}")
     return payment
+
+
+def _note_authority(caller: Caller, payment: Payment, now_us: int) -> Authority:
+    """Note what the caller asked for and with which login, before anything else has the payment in hand."""
+    return Authority(caller.token, fingerprint(payment[:-1]), now_us)
 
 
 def _explain(answer: Answer) -> Problem:

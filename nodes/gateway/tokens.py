@@ -19,36 +19,22 @@ signed has expired by itself when its time has come; kept longer, it is still re
 """
 
 import math
+import time
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
-from typing import Any, NoReturn
+from collections.abc import Sequence
+from typing import NoReturn
 
 import grpc
 import jwt
 from cryptography.hazmat.primitives.asymmetric import ec
-from jwt.types import Options
 
-from nodes.core.names import Identity, PeerKind, is_user_name
-from nodes.core.users import Role
+from nodes.core.names import Identity, PeerKind
 from nodes.runtime.access import Login
 from nodes.runtime.refusal import RequestRefused
-from nodes.runtime.token_keys import RetiredKey, TokenKeys, name_key
+from nodes.runtime.token_keys import RetiredKey, TokenKeys, name_key, write_public_key
+from nodes.runtime.token_reading import ALGORITHM, LEEWAY_S, LIFETIME_S_MAX, TYPE, TokenInvalid, read_token
 
-LIFETIME_S_MAX = 3600
-_ALGORITHM = "ES256"
-_TYPE = "at+jwt"
-_LEEWAY_S = 5
-"""How far the clock may have been set back since a token was given."""
-_TOKEN_LENGTH_MAX = 2048
 _REMEMBERED_MAX = 4096
-_READING: Options = {
-    "require": ["iss", "aud", "sub", "role", "iat", "nbf", "exp", "jti", "cnf"],
-    "strict_aud": True,
-    # The times are checked here, by the clock of the caller.
-    "verify_exp": False,
-    "verify_iat": False,
-    "verify_nbf": False,
-}
 
 
 class TokenIssuer:
@@ -74,8 +60,14 @@ class TokenIssuer:
         self.key_id = name_key(keys.signs.public_key())
         self._known_keys = {name_key(key): (key, float(until)) for key, until in keys.retired}
         self._known_keys[self.key_id] = keys.signs.public_key(), math.inf
+        self._public_pems = [(write_public_key(key), until) for key, until in self._known_keys.values()]
         # Who signed them is not remembered with them, so each is looked at once more.
         self._remembered: OrderedDict[str, tuple[Login, str]] = OrderedDict()
+
+    def public_keys(self) -> list[str]:
+        """Return the keys of all logins that hold, as PEM: what banks check them by."""
+        now = time.time()
+        return [pem for pem, until in self._public_pems if until > now]
 
     def issue(self, user: str, role: int, *, token_id: str, thumbprint: str, now: float) -> tuple[str, float]:
         """Return a token for a user who calls with the certificate of ``thumbprint``, and when it expires."""
@@ -92,8 +84,8 @@ class TokenIssuer:
             "jti": token_id,
             "cnf": {"x5t#S256": thumbprint},
         }
-        headers = {"typ": _TYPE, "kid": self.key_id}
-        return jwt.encode(claims, self._key, _ALGORITHM, headers), float(expires_at)
+        headers = {"typ": TYPE, "kid": self.key_id}
+        return jwt.encode(claims, self._key, ALGORITHM, headers), float(expires_at)
 
     def verify(self, token: str, thumbprint: str, now: float) -> Login:
         """Return the login that a token stands for; raises `RequestRefused` (UNAUTHENTICATED) and nothing else.
@@ -112,41 +104,14 @@ class TokenIssuer:
         return login
 
     def _read(self, token: str, now: float) -> tuple[Login, str]:
-        if len(token) > _TOKEN_LENGTH_MAX or not token.isascii():
-            _refuse_invalid()
+        keys = {name: key for name, (key, until) in self._known_keys.items() if until > now}
         try:
-            key = self._find_key(jwt.get_unverified_header(token), now)
-            claims = jwt.decode(token, key, [_ALGORITHM], _READING, audience=self._cluster, issuer=self._issuer)
-        except jwt.PyJWTError:
+            claims = read_token(token, self._cluster, keys)
+        except TokenInvalid:
             _refuse_invalid()
-        return _read_claims(claims, now)
-
-    def _find_key(self, header: Mapping[str, Any], now: float) -> ec.EllipticCurvePublicKey:
-        key, until = self._known_keys.get(header.get("kid", ""), (None, 0.0))
-        if key is None or until <= now or header != {"alg": _ALGORITHM, "typ": _TYPE, "kid": header["kid"]}:
+        if claims.begins_at > now + LEEWAY_S:
             _refuse_invalid()
-        return key
-
-
-def _read_claims(claims: Mapping[str, Any], now: float) -> tuple[Login, str]:
-    """Return the login and the certificate's thumbprint of claims whose signature, iss and aud are right."""
-    user, role, token_id = claims["sub"], claims["role"], claims["jti"]
-    times = claims["iat"], claims["nbf"], claims["exp"]
-    is_sound = (
-        is_user_name(user)
-        and type(role) is int
-        and role in list(Role)
-        and isinstance(token_id, str)
-        and token_id != ""
-        and all(type(time) is int for time in times)
-        and max(times[:2]) <= now + _LEEWAY_S
-        and 0 < claims["exp"] - claims["iat"] <= LIFETIME_S_MAX
-    )
-    binding = claims["cnf"]
-    bound_to = binding.get("x5t#S256") if isinstance(binding, dict) and len(binding) == 1 else None
-    if not is_sound or not isinstance(bound_to, str):
-        _refuse_invalid()
-    return Login(user, role, token_id, float(claims["exp"])), bound_to
+        return Login(claims.user, claims.role, claims.token_id, float(claims.expires_at)), claims.bound_to
 
 
 def refuse_token(message: str) -> NoReturn:

@@ -7,6 +7,7 @@ and the simulator call it alike.
 from collections.abc import Callable
 from typing import NamedTuple
 
+from nodes.core.authority import Authority
 from nodes.core.coordinator import Caller, Coordinator, Effects
 from nodes.core.messages import Contradiction, Decide, Payment, PaymentKey, TransactionKey, Vote
 from nodes.gateway.store import GatewayStore
@@ -17,6 +18,7 @@ class Begin(NamedTuple):
 
     payment: Payment
     caller: Caller
+    authority: Authority | None = None
 
 
 class Voted(NamedTuple):
@@ -78,8 +80,8 @@ def take_turn(coordinator: Coordinator, store: GatewayStore, events: list[Event]
     contradictions: list[Contradiction] = []
     for event in events:
         match event:
-            case Begin(payment, caller):
-                coordinator.begin(payment, caller, recorded.get(payment[:2]) if recorded else None)
+            case Begin(payment, caller, authority):
+                coordinator.begin(payment, caller, recorded.get(payment[:2]) if recorded else None, authority)
             case Voted(bank, votes, found):
                 contradictions += found
                 for vote in votes:

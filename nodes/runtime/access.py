@@ -40,6 +40,8 @@ class Caller(NamedTuple):
     identity: Identity
     thumbprint: str
     login: Login | None
+    token: str = ""
+    """What the login came with."""
 
 
 class Rule(NamedTuple):
@@ -111,8 +113,10 @@ class Gatekeeper:
                 f"{_short(method)} is not for the certificate of {identity.path}",
             )
         thumbprint = peer_thumbprint(context.auth_context())
-        login = self._check_login(method, rule, context, thumbprint) if rule.roles else None
-        return Caller(identity, thumbprint, login)
+        if not rule.roles:
+            return Caller(identity, thumbprint, None)
+        login = self._check_login(method, rule, context, thumbprint)
+        return Caller(identity, thumbprint, login, _bearer_token(context))
 
     def identify(self, context: Context) -> Identity:
         """Return whose certificate it is, if it is one that counts; raises `RequestRefused`."""

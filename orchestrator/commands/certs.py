@@ -136,6 +136,29 @@ def rotate(names: tuple[str, ...], output: str, folder: ClusterFolder, **options
 
 
 @certs.command()
+@output_option
+@folder_option
+def renew(*, output: str, folder: ClusterFolder) -> None:
+    """Make anew what expires within a week or does not serve; the supervisor does so twice a day.
+
+    \b
+    Examples:
+      cluster certs renew
+    """
+    from orchestrator.certificates import renew_leafs
+    from orchestrator.config import load
+    from orchestrator.lock import FolderLock
+    from orchestrator.rotation import demand_authority
+
+    config = load(folder.config)
+    with FolderLock(folder.state / "up.lock") as lock:
+        lock.take(within_s=_OTHERS_END_WITHIN_S)
+        demand_authority(config, folder)
+        for change in renew_leafs(config, folder):
+            tell(output, f"certificates: {change}", certificate=change.path.stem, why=change.why)
+
+
+@certs.command()
 @click.argument("name")
 @_WAIT
 @output_option

@@ -7,6 +7,7 @@ from interbank.v1 import bank_pb2 as pb
 from nodes.bank.conversions import read_decides, read_prepares, write_votes
 from nodes.bank.store import SCHEMA, BankStore
 from nodes.bank.turn import Received, take_turn
+from nodes.core.authority import Authority, Grant, fingerprint
 from nodes.core.ledger import Ledger
 from nodes.core.messages import Decide, Prepare, Reason, Vote, VoteKind
 from nodes.core.participant import Participant
@@ -48,7 +49,8 @@ VOTES = [Vote(FIRST, "alice", 3, VoteKind.YES, Reason.NONE), Vote(SECOND, "bob",
 @pytest.mark.parametrize("count", [0, 1, 2])
 def test_what_goes_out_in_columns_comes_in_as_it_was(count):
     request = pb.TransactRequest(epoch=3, prepares=write_prepares(PREPARES[:count]))
-    assert read_prepares(request) == PREPARES[:count]
+    wanted = [prepare._replace(is_rightful=False) for prepare in PREPARES[:count]]
+    assert read_prepares(request, lambda _: None) == wanted
     assert read_decides(write_decides(DECIDES[:count])) == DECIDES[:count]
     assert read_votes(write_votes(VOTES[:count])) == VOTES[:count]
 
@@ -57,7 +59,35 @@ def test_torn_columns_are_not_read():
     request = pb.TransactRequest(epoch=3, prepares=write_prepares(PREPARES))
     request.prepares.payers.append("carol")
     with pytest.raises(ValueError, match="longer than"):
-        read_prepares(request)
+        read_prepares(request, lambda _: None)
+
+
+def test_each_login_goes_once_and_each_payment_names_its_own():
+    logins = "login of alice", "login of bob"
+    prepares = [
+        Prepare(bytes([number]) * 16, user, 3, "HDFC", "carol", "ICICI", 5, "INR")
+        for number, user in enumerate(("alice", "bob", "alice", "eve"))
+    ]
+    sent = [
+        prepare._replace(authority=Authority(login, fingerprint((*prepare[:2], *prepare[3:8])), 50))
+        for prepare, login in zip(prepares, (*logins, logins[0], logins[1]), strict=True)
+    ]
+    request = pb.TransactRequest(epoch=3, prepares=write_prepares(sent))
+    assert tuple(request.prepares.logins) == logins
+    read = read_prepares(request, lambda login: Grant(login.removeprefix("login of "), 0, 100))
+    assert [prepare.is_rightful for prepare in read] == [True, True, True, False]
+    request.prepares.login_numbers[0] = 2
+    with pytest.raises(ValueError, match="names a login that is not in the message"):
+        read_prepares(request, lambda _: None)
+
+
+def test_what_nobody_ordered_is_refused_for_good_whatever_else_is_wrong_with_it(bank):
+    wrong = Prepare(FIRST, "alice", 1, "HDFC", "bob", "HDFC", 1, "INR", is_rightful=False)
+    for asked in (wrong, wrong._replace(is_rightful=True)):
+        assert bank([asked]) == [(FIRST, VoteKind.NO, Reason.NOT_AUTHORIZED)]
+    poor = wrong._replace(payment_id=SECOND, amount_minor=10**9)
+    assert bank([poor]) == [(SECOND, VoteKind.NO, Reason.NOT_AUTHORIZED)]
+    assert bank([wrong._replace(epoch=2, is_rightful=True)]) == [(FIRST, VoteKind.YES, Reason.NONE)]
     votes = write_votes(VOTES)
     del votes.kinds[1:]
     with pytest.raises(ConnectionError, match="votes are torn"):

@@ -1,6 +1,7 @@
 """`cluster certs` on a cluster that runs and pays."""
 
 import json
+import re
 from datetime import timedelta
 
 import pytest
@@ -151,3 +152,18 @@ def test_the_key_that_signs_logins_rolls_and_older_logins_hold_unless_they_shall
             else:
                 with pytest.raises(NotLoggedIn):
                     client.balances("ICICI")
+
+
+def test_what_is_about_to_expire_is_shown_and_renewed_while_it_runs(cluster):
+    folder = ClusterFolder(cluster.folder)
+    [hdfc] = [leaf for leaf in list_leafs(load(folder.config), folder) if leaf.name == "HDFC"]
+    running = processes(cluster)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(certificates, "LEAF_LIFE", timedelta(days=3, minutes=1))
+        make_leaf(hdfc, load_authority(folder))
+    wait_until(lambda: "hint: cluster certs rotate" in cluster.run("status").stdout, "the status tells")
+    assert re.search(r"HDFC +bank .* 3d ", cluster.run("status").stdout)
+    assert "certificates: bank/HDFC.crt: expires at" in cluster.run("certs", "renew").stderr
+    wait_until(lambda: is_sound(listed(cluster)), "HDFC shows its new certificate")
+    assert cluster.run("certs", "renew").stderr == ""
+    assert processes(cluster) == running

@@ -42,7 +42,7 @@ def test_a_marker_goes_out_though_there_is_nothing_to_say():
 async def test_a_bank_that_dies_in_the_middle_of_a_write_is_away_and_no_bug():
     """What gRPC raises then is none of its own errors."""
     async with grpc.aio.insecure_channel("localhost:1") as channel:
-        stream = _Stream(channel, lambda _: None, structlog.get_logger())
+        stream = _Stream(channel, lambda _: None, structlog.get_logger(), lambda: [])
         stream._call.cancel()
         with pytest.raises(asyncio.CancelledError):
             await stream._call.read()

@@ -336,10 +336,10 @@ def test_A15_captured_prepares_and_decisions_sent_again_change_nothing(site):
 
 
 def test_A16_a_prepare_of_an_epoch_that_is_over_for_its_payment_gets_no_answer(site):
-    newer = Prepare(uuid4().bytes, "alice", 1000, "ICICI", "bob", "HDFC", 1, "INR")
+    newer = site.authorise(Prepare(uuid4().bytes, "alice", 1000, "ICICI", "bob", "HDFC", 1, "INR"))
     undo = Decide(newer.payment_id, "alice", 1000, commit=False)
     requests = [
-        write_transact([newer]),
+        write_transact([newer], keys=[site.token_key]),
         write_transact([newer._replace(epoch=999)], number=2),
         write_transact(decides=[undo], number=3),
     ]

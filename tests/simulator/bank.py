@@ -4,7 +4,9 @@ from typing import TYPE_CHECKING
 
 from nodes.bank import turn as bank_turn
 from nodes.bank.store import BankStore
+from nodes.core.authority import Grant, is_rightful
 from nodes.core.ledger import Ledger
+from nodes.core.messages import Prepare
 from nodes.core.participant import Participant
 from tests.simulator.gateway import GATEWAY
 from tests.simulator.network import Message
@@ -12,6 +14,7 @@ from tests.simulator.network import Message
 if TYPE_CHECKING:
     from tests.simulator.world import World
 
+_FAR_OFF = 2**62
 _STREAM = "stream"
 
 
@@ -33,8 +36,10 @@ class Bank:
         self.inbox.append(bank_turn.Opened(_STREAM))
 
     def receive(self, message: Message) -> None:
-        """Take a message of the gateway's stream."""
-        self.inbox.append(bank_turn.Received(*message.body, _STREAM, number=1))
+        """Take a message of the gateway's stream; each prepare is judged by the login that it names."""
+        prepares, decides = message.body
+        judged = [prepare._replace(is_rightful=_is_rightful(prepare)) for prepare in prepares]
+        self.inbox.append(bank_turn.Received(judged, decides, _STREAM, number=1))
 
     def receive_decisions(self, message: Message) -> None:
         """Take the answer to an inquiry."""
@@ -64,3 +69,11 @@ class Bank:
                 world.network.send(self.name, GATEWAY, "hear_opening", said.in_doubt)
             else:
                 world.network.send(self.name, GATEWAY, "hear", (said.votes, said.contradictions))
+
+
+def _is_rightful(prepare: Prepare) -> bool:
+    """Judge as `nodes.bank.conversions` does; a login is the name of whose it is, and always holds."""
+    fields, authority = (*prepare[:2], *prepare[3:8]), prepare.authority
+    if authority is None:
+        return False
+    return is_rightful(fields, authority.fingerprint, authority.taken_at_us, Grant(authority.login, 0, _FAR_OFF))

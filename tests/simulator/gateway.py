@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nodes.client.client import PaymentView
 from nodes.client.errors import NotAllowed, NotFound
+from nodes.core.authority import Authority, fingerprint
 from nodes.core.coordinator import Coordinator
 from nodes.core.messages import Outcome, Payment, Reason
 from nodes.core.violations import format_payment_id
@@ -51,7 +52,9 @@ class Gateway:
         if call.payment.payer in self._world.suspended:
             self._world.network.send(GATEWAY, message.sender, "answer", (call, NotAllowed("suspended")))
         else:
-            self.inbox.append(gateway_turn.Begin(call.payment, call))
+            payment = call.payment
+            login = Authority(payment.payer, fingerprint(payment[:-1]), self._world.now_ms * 1000)
+            self.inbox.append(gateway_turn.Begin(payment, call, login))
 
     def look(self, message: Message) -> None:
         """Tell a client how a payment of theirs stands, as `PaymentService.GetPayment` does."""

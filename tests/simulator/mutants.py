@@ -69,6 +69,7 @@ MUTANTS = [
     Mutant("lets an older epoch take over a hold", Participant, "prepare", "if hold.epoch > prepare.epoch:", "if False:"),
     Mutant("keeps the old epoch's hold beside the new", Participant, "prepare", "self.ledger.release(hold)", "pass"),
     Mutant("answers a newer epoch for the older hold", Participant, "prepare", "if hold.epoch == prepare.epoch:", "if True:"),
+    Mutant("does not look at the authority", Participant, "_vote_first", "if not prepare.is_rightful:", "if False:"),
     Mutant("does not look for funds", participant, "_refuse", "< floor", "< floor - 10**6"),
     Mutant("does not count what is held", participant, "_refuse", "debit.posted - debit.held", "debit.posted"),
     Mutant("does not look into its journal", bank_turn, "_look_up", "recorded = store.find_entries(asked)", "recorded = {}"),

@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 from nodes.client.client import PaymentRequest
 from nodes.client.outbox import EXPIRES_AFTER_S
+from nodes.core.authority import Authority, fingerprint
+from nodes.core.messages import Prepare
 from tests.simulator.callers import draw_payment
 from tests.simulator.gateway import GATEWAY
 from tests.simulator.invariants import check_rest, check_safety, write_id
@@ -120,6 +122,7 @@ class BadDay:
             (1, True, self._restart_gateway),
             (0.5, True, self._break_stream),
             (1, True, self._cut_or_heal),
+            (0.5, True, self._order_for_another),
             (1, True, self._pause_or_resume),
         ]
 
@@ -130,6 +133,15 @@ class BadDay:
             self._world.deliver(message)
             if message.to in NODES and self._world.random.random() < 0.5:
                 self._world.turn(message.to)
+
+    def _order_for_another(self) -> None:
+        """Let the gateway go wrong: it asks a bank for what a user pays, with the login of another."""
+        world = self._world
+        bank, (payer, other) = world.random.choice(BANKS), world.random.sample(USERS, 2)
+        fields = world.random.randbytes(16), payer, bank, other, bank, 1, "INR"
+        authority = Authority(other, fingerprint(fields), world.now_ms * 1000)
+        epoch = world.gateway.coordinator.epoch if world.gateway else 1
+        world.network.send(GATEWAY, bank, "receive", ([Prepare(*fields[:2], epoch, *fields[2:], authority)], []))
 
     def _deliver_old(self) -> None:
         """Let something arrive again that had arrived before, however long ago."""

@@ -52,7 +52,7 @@ def test_keeping_a_log_changes_nothing(results):
 
 def test_schedules_reach_what_they_are_for():
     lines: list[str] = []
-    for seed in range(200):
+    for seed in range(400):
         run_schedule(seed, lines)
     text = "\n".join(lines)
     for needed in (

@@ -123,10 +123,14 @@ class Witness:
         held: Mapping[PaymentKey, Hold],
     ) -> None:
         """Look at what a bank has done, and is about to say; ``held`` is what it held before."""
+        wrong = _find_wrong_orders(events)
         for said in answers:
             demand(not said.contradictions, f"I2 {bank.name} meets no contradiction", said.contradictions)
             for vote in said.votes:
                 if vote.kind is VoteKind.YES:
+                    demand(
+                        vote[:3] not in wrong, f"I14 {bank.name} votes yes on what its payer ordered alone", vote
+                    )
                     transaction = vote.payment_id, vote.payer, vote.epoch
                     is_late = (bank.name, transaction) in self.aborted
                     demand(not is_late, f"I4 {bank.name} votes yes on nothing that it knows is aborted", vote)
@@ -173,6 +177,12 @@ class Witness:
             waited_s = self._world.now_ms / 1000 - saved_at
             demand(waited_s <= EXPIRES_AFTER_S, "I12 nothing is sent first after it has expired", payment)
             self._sent.add(payment)
+
+
+def _find_wrong_orders(events: list[bank_turn.Event]) -> set[TransactionKey]:
+    """Return the transactions that a bank is asked for with another's login."""
+    prepares = [prepare for event in events if isinstance(event, bank_turn.Received) for prepare in event.prepares]
+    return {prepare[:3] for prepare in prepares if prepare.authority and prepare.authority.login != prepare.payer}
 
 
 def _may_end(hold: Hold, events: list[bank_turn.Event]) -> bool:

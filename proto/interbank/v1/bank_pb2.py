@@ -26,13 +26,15 @@ from interbank.v1 import access_pb2 as interbank_dot_v1_dot_access__pb2
 from interbank.v1 import payment_pb2 as interbank_dot_v1_dot_payment__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17interbank/v1/bank.proto\x12\x0cinterbank.v1\x1a\x19interbank/v1/access.proto\x1a\x1ainterbank/v1/payment.proto\"B\n\x0eTransactionKey\x12\x12\n\npayment_id\x18\x01 \x01(\x0c\x12\r\n\x05payer\x18\x02 \x01(\t\x12\r\n\x05\x65poch\x18\x03 \x01(\x04\"\xca\x01\n\x0fTransactRequest\x12\r\n\x05\x65poch\x18\x01 \x01(\x04\x12(\n\x08prepares\x18\x02 \x01(\x0b\x32\x16.interbank.v1.Prepares\x12&\n\x07\x64\x65\x63ides\x18\x03 \x01(\x0b\x32\x15.interbank.v1.Decides\x12\x0e\n\x06number\x18\x04 \x01(\x04\x12%\n\x04head\x18\x05 \x01(\x0b\x32\x17.interbank.v1.ChainHead\x12\x0b\n\x03\x63ut\x18\x06 \x01(\x04\x12\x12\n\nkeep_books\x18\x07 \x01(\x08\"@\n\tChainHead\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12\x15\n\rlast_sequence\x18\x02 \x01(\x04\x12\x0c\n\x04hash\x18\x03 \x01(\x0c\"\x94\x01\n\x08Prepares\x12\x13\n\x0bpayment_ids\x18\x01 \x03(\x0c\x12\x0e\n\x06payers\x18\x02 \x03(\t\x12\x13\n\x0bpayer_banks\x18\x03 \x03(\t\x12\x0e\n\x06payees\x18\x04 \x03(\t\x12\x13\n\x0bpayee_banks\x18\x05 \x03(\t\x12\x15\n\ramounts_minor\x18\x06 \x03(\x03\x12\x12\n\ncurrencies\x18\x07 \x03(\t\"O\n\x07\x44\x65\x63ides\x12\x13\n\x0bpayment_ids\x18\x01 \x03(\x0c\x12\x0e\n\x06payers\x18\x02 \x03(\t\x12\x0e\n\x06\x65pochs\x18\x03 \x03(\x04\x12\x0f\n\x07\x63ommits\x18\x04 \x03(\x08\"\xfb\x01\n\x10TransactResponse\x12\"\n\x05votes\x18\x01 \x01(\x0b\x32\x13.interbank.v1.Votes\x12\x13\n\x0b\x64one_number\x18\x02 \x01(\x04\x12.\n\x08in_doubt\x18\x03 \x03(\x0b\x32\x1c.interbank.v1.TransactionKey\x12\x33\n\x0e\x63ontradictions\x18\x04 \x03(\x0b\x32\x1b.interbank.v1.Contradiction\x12%\n\x04head\x18\x05 \x01(\x0b\x32\x17.interbank.v1.ChainHead\x12\"\n\x03\x63ut\x18\x06 \x01(\x0b\x32\x15.interbank.v1.BankCut\"\x89\x01\n\x07\x42\x61nkCut\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12\x0c\n\x04\x62\x61nk\x18\x02 \x01(\t\x12%\n\x04head\x18\x03 \x01(\x0b\x32\x17.interbank.v1.ChainHead\x12\'\n\x06totals\x18\x04 \x03(\x0b\x32\x17.interbank.v1.CutTotals\x12\x10\n\x08in_doubt\x18\x05 \x01(\x04\"\xa6\x01\n\tCutTotals\x12\x10\n\x08\x63urrency\x18\x01 \x01(\t\x12\x15\n\rpaid_in_minor\x18\x02 \x01(\x03\x12=\n\x0c\x64ue_to_minor\x18\x03 \x03(\x0b\x32\'.interbank.v1.CutTotals.DueToMinorEntry\x1a\x31\n\x0f\x44ueToMinorEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\"\x91\x01\n\x05Votes\x12\x13\n\x0bpayment_ids\x18\x01 \x03(\x0c\x12\x0e\n\x06payers\x18\x02 \x03(\t\x12\x0e\n\x06\x65pochs\x18\x03 \x03(\x04\x12%\n\x05kinds\x18\x04 \x03(\x0e\x32\x16.interbank.v1.VoteKind\x12,\n\x07reasons\x18\x05 \x03(\x0e\x32\x1b.interbank.v1.DeclineReason\"b\n\rContradiction\x12\x31\n\x0btransaction\x18\x01 \x01(\x0b\x32\x1c.interbank.v1.TransactionKey\x12\x0c\n\x04said\x18\x02 \x01(\t\x12\x10\n\x08recorded\x18\x03 \x01(\t\"%\n\x13\x43ompareHeadsRequest\x12\x0e\n\x06number\x18\x01 \x01(\x04\"e\n\x14\x43ompareHeadsResponse\x12%\n\x04link\x18\x01 \x01(\x0b\x32\x17.interbank.v1.ChainHead\x12&\n\x05heard\x18\x02 \x01(\x0b\x32\x17.interbank.v1.ChainHead\"\"\n\x12GetBalancesRequest\x12\x0c\n\x04user\x18\x01 \x01(\t\">\n\x13GetBalancesResponse\x12\'\n\x08\x62\x61lances\x18\x01 \x03(\x0b\x32\x15.interbank.v1.Balance\",\n\x16GetTransactionsRequest\x12\x12\n\npayment_id\x18\x01 \x01(\x0c\"N\n\x17GetTransactionsResponse\x12\x33\n\x0ctransactions\x18\x01 \x03(\x0b\x32\x1d.interbank.v1.BankTransaction\"\xa7\x01\n\x0f\x42\x61nkTransaction\x12)\n\x03key\x18\x01 \x01(\x0b\x32\x1c.interbank.v1.TransactionKey\x12-\n\x05state\x18\x02 \x01(\x0e\x32\x1e.interbank.v1.TransactionState\x12+\n\x06reason\x18\x03 \x01(\x0e\x32\x1b.interbank.v1.DeclineReason\x12\r\n\x05\x61t_us\x18\x04 \x01(\x03\"\x12\n\x10GetTotalsRequest\"q\n\x11GetTotalsResponse\x12\x0c\n\x04\x62\x61nk\x18\x01 \x01(\t\x12,\n\x06totals\x18\x02 \x03(\x0b\x32\x1c.interbank.v1.CurrencyTotals\x12\x10\n\x08in_doubt\x18\x03 \x01(\x04\x12\x0e\n\x06\x66\x61ults\x18\x04 \x03(\t\"\xdd\x01\n\x0e\x43urrencyTotals\x12\x10\n\x08\x63urrency\x18\x01 \x01(\t\x12\x17\n\x0f\x63ustomers_minor\x18\x02 \x01(\x03\x12\x15\n\rpaid_in_minor\x18\x03 \x01(\x03\x12\x12\n\nheld_minor\x18\x04 \x01(\x03\x12\x42\n\x0c\x64ue_to_minor\x18\x05 \x03(\x0b\x32,.interbank.v1.CurrencyTotals.DueToMinorEntry\x1a\x31\n\x0f\x44ueToMinorEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01*z\n\x08VoteKind\x12\x19\n\x15VOTE_KIND_UNSPECIFIED\x10\x00\x12\x11\n\rVOTE_KIND_YES\x10\x01\x12\x10\n\x0cVOTE_KIND_NO\x10\x02\x12\x17\n\x13VOTE_KIND_COMMITTED\x10\x03\x12\x15\n\x11VOTE_KIND_ABORTED\x10\x04*\x95\x01\n\x10TransactionState\x12!\n\x1dTRANSACTION_STATE_UNSPECIFIED\x10\x00\x12\x1e\n\x1aTRANSACTION_STATE_PREPARED\x10\x01\x12\x1f\n\x1bTRANSACTION_STATE_COMMITTED\x10\x02\x12\x1d\n\x19TRANSACTION_STATE_ABORTED\x10\x03\x32\xe4\x03\n\x0b\x42\x61nkService\x12V\n\x08Transact\x12\x1d.interbank.v1.TransactRequest\x1a\x1e.interbank.v1.TransactResponse\"\x07\xaa\xbb\x18\x03\n\x01\x04(\x01\x30\x01\x12^\n\x0c\x43ompareHeads\x12!.interbank.v1.CompareHeadsRequest\x1a\".interbank.v1.CompareHeadsResponse\"\x07\xaa\xbb\x18\x03\n\x01\x04\x12[\n\x0bGetBalances\x12 .interbank.v1.GetBalancesRequest\x1a!.interbank.v1.GetBalancesResponse\"\x07\xaa\xbb\x18\x03\n\x01\x04\x12h\n\x0fGetTransactions\x12$.interbank.v1.GetTransactionsRequest\x1a%.interbank.v1.GetTransactionsResponse\"\x08\xaa\xbb\x18\x04\n\x02\x04\x02\x12V\n\tGetTotals\x12\x1e.interbank.v1.GetTotalsRequest\x1a\x1f.interbank.v1.GetTotalsResponse\"\x08\xaa\xbb\x18\x04\n\x02\x04\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17interbank/v1/bank.proto\x12\x0cinterbank.v1\x1a\x19interbank/v1/access.proto\x1a\x1ainterbank/v1/payment.proto\"B\n\x0eTransactionKey\x12\x12\n\npayment_id\x18\x01 \x01(\x0c\x12\r\n\x05payer\x18\x02 \x01(\t\x12\r\n\x05\x65poch\x18\x03 \x01(\x04\"\xde\x01\n\x0fTransactRequest\x12\r\n\x05\x65poch\x18\x01 \x01(\x04\x12(\n\x08prepares\x18\x02 \x01(\x0b\x32\x16.interbank.v1.Prepares\x12&\n\x07\x64\x65\x63ides\x18\x03 \x01(\x0b\x32\x15.interbank.v1.Decides\x12\x0e\n\x06number\x18\x04 \x01(\x04\x12%\n\x04head\x18\x05 \x01(\x0b\x32\x17.interbank.v1.ChainHead\x12\x0b\n\x03\x63ut\x18\x06 \x01(\x04\x12\x12\n\nkeep_books\x18\x07 \x01(\x08\x12\x12\n\ntoken_keys\x18\x08 \x03(\t\"@\n\tChainHead\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12\x15\n\rlast_sequence\x18\x02 \x01(\x04\x12\x0c\n\x04hash\x18\x03 \x01(\x0c\"\xec\x01\n\x08Prepares\x12\x13\n\x0bpayment_ids\x18\x01 \x03(\x0c\x12\x0e\n\x06payers\x18\x02 \x03(\t\x12\x13\n\x0bpayer_banks\x18\x03 \x03(\t\x12\x0e\n\x06payees\x18\x04 \x03(\t\x12\x13\n\x0bpayee_banks\x18\x05 \x03(\t\x12\x15\n\ramounts_minor\x18\x06 \x03(\x03\x12\x12\n\ncurrencies\x18\x07 \x03(\t\x12\x14\n\x06logins\x18\x08 \x03(\tB\x04\xb0\xbb\x18\x01\x12\x15\n\rlogin_numbers\x18\t \x03(\r\x12\x14\n\x0c\x66ingerprints\x18\n \x03(\x07\x12\x13\n\x0btaken_at_us\x18\x0b \x03(\x03\"O\n\x07\x44\x65\x63ides\x12\x13\n\x0bpayment_ids\x18\x01 \x03(\x0c\x12\x0e\n\x06payers\x18\x02 \x03(\t\x12\x0e\n\x06\x65pochs\x18\x03 \x03(\x04\x12\x0f\n\x07\x63ommits\x18\x04 \x03(\x08\"\xfb\x01\n\x10TransactResponse\x12\"\n\x05votes\x18\x01 \x01(\x0b\x32\x13.interbank.v1.Votes\x12\x13\n\x0b\x64one_number\x18\x02 \x01(\x04\x12.\n\x08in_doubt\x18\x03 \x03(\x0b\x32\x1c.interbank.v1.TransactionKey\x12\x33\n\x0e\x63ontradictions\x18\x04 \x03(\x0b\x32\x1b.interbank.v1.Contradiction\x12%\n\x04head\x18\x05 \x01(\x0b\x32\x17.interbank.v1.ChainHead\x12\"\n\x03\x63ut\x18\x06 \x01(\x0b\x32\x15.interbank.v1.BankCut\"\x89\x01\n\x07\x42\x61nkCut\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12\x0c\n\x04\x62\x61nk\x18\x02 \x01(\t\x12%\n\x04head\x18\x03 \x01(\x0b\x32\x17.interbank.v1.ChainHead\x12\'\n\x06totals\x18\x04 \x03(\x0b\x32\x17.interbank.v1.CutTotals\x12\x10\n\x08in_doubt\x18\x05 \x01(\x04\"\xa6\x01\n\tCutTotals\x12\x10\n\x08\x63urrency\x18\x01 \x01(\t\x12\x15\n\rpaid_in_minor\x18\x02 \x01(\x03\x12=\n\x0c\x64ue_to_minor\x18\x03 \x03(\x0b\x32\'.interbank.v1.CutTotals.DueToMinorEntry\x1a\x31\n\x0f\x44ueToMinorEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\"\x91\x01\n\x05Votes\x12\x13\n\x0bpayment_ids\x18\x01 \x03(\x0c\x12\x0e\n\x06payers\x18\x02 \x03(\t\x12\x0e\n\x06\x65pochs\x18\x03 \x03(\x04\x12%\n\x05kinds\x18\x04 \x03(\x0e\x32\x16.interbank.v1.VoteKind\x12,\n\x07reasons\x18\x05 \x03(\x0e\x32\x1b.interbank.v1.DeclineReason\"b\n\rContradiction\x12\x31\n\x0btransaction\x18\x01 \x01(\x0b\x32\x1c.interbank.v1.TransactionKey\x12\x0c\n\x04said\x18\x02 \x01(\t\x12\x10\n\x08recorded\x18\x03 \x01(\t\"%\n\x13\x43ompareHeadsRequest\x12\x0e\n\x06number\x18\x01 \x01(\x04\"e\n\x14\x43ompareHeadsResponse\x12%\n\x04link\x18\x01 \x01(\x0b\x32\x17.interbank.v1.ChainHead\x12&\n\x05heard\x18\x02 \x01(\x0b\x32\x17.interbank.v1.ChainHead\"\"\n\x12GetBalancesRequest\x12\x0c\n\x04user\x18\x01 \x01(\t\">\n\x13GetBalancesResponse\x12\'\n\x08\x62\x61lances\x18\x01 \x03(\x0b\x32\x15.interbank.v1.Balance\",\n\x16GetTransactionsRequest\x12\x12\n\npayment_id\x18\x01 \x01(\x0c\"N\n\x17GetTransactionsResponse\x12\x33\n\x0ctransactions\x18\x01 \x03(\x0b\x32\x1d.interbank.v1.BankTransaction\"\xa7\x01\n\x0f\x42\x61nkTransaction\x12)\n\x03key\x18\x01 \x01(\x0b\x32\x1c.interbank.v1.TransactionKey\x12-\n\x05state\x18\x02 \x01(\x0e\x32\x1e.interbank.v1.TransactionState\x12+\n\x06reason\x18\x03 \x01(\x0e\x32\x1b.interbank.v1.DeclineReason\x12\r\n\x05\x61t_us\x18\x04 \x01(\x03\"\x12\n\x10GetTotalsRequest\"q\n\x11GetTotalsResponse\x12\x0c\n\x04\x62\x61nk\x18\x01 \x01(\t\x12,\n\x06totals\x18\x02 \x03(\x0b\x32\x1c.interbank.v1.CurrencyTotals\x12\x10\n\x08in_doubt\x18\x03 \x01(\x04\x12\x0e\n\x06\x66\x61ults\x18\x04 \x03(\t\"\xdd\x01\n\x0e\x43urrencyTotals\x12\x10\n\x08\x63urrency\x18\x01 \x01(\t\x12\x17\n\x0f\x63ustomers_minor\x18\x02 \x01(\x03\x12\x15\n\rpaid_in_minor\x18\x03 \x01(\x03\x12\x12\n\nheld_minor\x18\x04 \x01(\x03\x12\x42\n\x0c\x64ue_to_minor\x18\x05 \x03(\x0b\x32,.interbank.v1.CurrencyTotals.DueToMinorEntry\x1a\x31\n\x0f\x44ueToMinorEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01*z\n\x08VoteKind\x12\x19\n\x15VOTE_KIND_UNSPECIFIED\x10\x00\x12\x11\n\rVOTE_KIND_YES\x10\x01\x12\x10\n\x0cVOTE_KIND_NO\x10\x02\x12\x17\n\x13VOTE_KIND_COMMITTED\x10\x03\x12\x15\n\x11VOTE_KIND_ABORTED\x10\x04*\x95\x01\n\x10TransactionState\x12!\n\x1dTRANSACTION_STATE_UNSPECIFIED\x10\x00\x12\x1e\n\x1aTRANSACTION_STATE_PREPARED\x10\x01\x12\x1f\n\x1bTRANSACTION_STATE_COMMITTED\x10\x02\x12\x1d\n\x19TRANSACTION_STATE_ABORTED\x10\x03\x32\xe4\x03\n\x0b\x42\x61nkService\x12V\n\x08Transact\x12\x1d.interbank.v1.TransactRequest\x1a\x1e.interbank.v1.TransactResponse\"\x07\xaa\xbb\x18\x03\n\x01\x04(\x01\x30\x01\x12^\n\x0c\x43ompareHeads\x12!.interbank.v1.CompareHeadsRequest\x1a\".interbank.v1.CompareHeadsResponse\"\x07\xaa\xbb\x18\x03\n\x01\x04\x12[\n\x0bGetBalances\x12 .interbank.v1.GetBalancesRequest\x1a!.interbank.v1.GetBalancesResponse\"\x07\xaa\xbb\x18\x03\n\x01\x04\x12h\n\x0fGetTransactions\x12$.interbank.v1.GetTransactionsRequest\x1a%.interbank.v1.GetTransactionsResponse\"\x08\xaa\xbb\x18\x04\n\x02\x04\x02\x12V\n\tGetTotals\x12\x1e.interbank.v1.GetTotalsRequest\x1a\x1f.interbank.v1.GetTotalsResponse\"\x08\xaa\xbb\x18\x04\n\x02\x04\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'interbank.v1.bank_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_PREPARES'].fields_by_name['logins']._loaded_options = None
+  _globals['_PREPARES'].fields_by_name['logins']._serialized_options = b'\260\273\030\001'
   _globals['_CUTTOTALS_DUETOMINORENTRY']._loaded_options = None
   _globals['_CUTTOTALS_DUETOMINORENTRY']._serialized_options = b'8\001'
   _globals['_CURRENCYTOTALS_DUETOMINORENTRY']._loaded_options = None
@@ -47,54 +49,54 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_BANKSERVICE'].methods_by_name['GetTransactions']._serialized_options = b'\252\273\030\004\n\002\004\002'
   _globals['_BANKSERVICE'].methods_by_name['GetTotals']._loaded_options = None
   _globals['_BANKSERVICE'].methods_by_name['GetTotals']._serialized_options = b'\252\273\030\004\n\002\004\002'
-  _globals['_VOTEKIND']._serialized_start=2375
-  _globals['_VOTEKIND']._serialized_end=2497
-  _globals['_TRANSACTIONSTATE']._serialized_start=2500
-  _globals['_TRANSACTIONSTATE']._serialized_end=2649
+  _globals['_VOTEKIND']._serialized_start=2483
+  _globals['_VOTEKIND']._serialized_end=2605
+  _globals['_TRANSACTIONSTATE']._serialized_start=2608
+  _globals['_TRANSACTIONSTATE']._serialized_end=2757
   _globals['_TRANSACTIONKEY']._serialized_start=96
   _globals['_TRANSACTIONKEY']._serialized_end=162
   _globals['_TRANSACTREQUEST']._serialized_start=165
-  _globals['_TRANSACTREQUEST']._serialized_end=367
-  _globals['_CHAINHEAD']._serialized_start=369
-  _globals['_CHAINHEAD']._serialized_end=433
-  _globals['_PREPARES']._serialized_start=436
-  _globals['_PREPARES']._serialized_end=584
-  _globals['_DECIDES']._serialized_start=586
-  _globals['_DECIDES']._serialized_end=665
-  _globals['_TRANSACTRESPONSE']._serialized_start=668
-  _globals['_TRANSACTRESPONSE']._serialized_end=919
-  _globals['_BANKCUT']._serialized_start=922
-  _globals['_BANKCUT']._serialized_end=1059
-  _globals['_CUTTOTALS']._serialized_start=1062
-  _globals['_CUTTOTALS']._serialized_end=1228
-  _globals['_CUTTOTALS_DUETOMINORENTRY']._serialized_start=1179
-  _globals['_CUTTOTALS_DUETOMINORENTRY']._serialized_end=1228
-  _globals['_VOTES']._serialized_start=1231
-  _globals['_VOTES']._serialized_end=1376
-  _globals['_CONTRADICTION']._serialized_start=1378
-  _globals['_CONTRADICTION']._serialized_end=1476
-  _globals['_COMPAREHEADSREQUEST']._serialized_start=1478
-  _globals['_COMPAREHEADSREQUEST']._serialized_end=1515
-  _globals['_COMPAREHEADSRESPONSE']._serialized_start=1517
-  _globals['_COMPAREHEADSRESPONSE']._serialized_end=1618
-  _globals['_GETBALANCESREQUEST']._serialized_start=1620
-  _globals['_GETBALANCESREQUEST']._serialized_end=1654
-  _globals['_GETBALANCESRESPONSE']._serialized_start=1656
-  _globals['_GETBALANCESRESPONSE']._serialized_end=1718
-  _globals['_GETTRANSACTIONSREQUEST']._serialized_start=1720
-  _globals['_GETTRANSACTIONSREQUEST']._serialized_end=1764
-  _globals['_GETTRANSACTIONSRESPONSE']._serialized_start=1766
-  _globals['_GETTRANSACTIONSRESPONSE']._serialized_end=1844
-  _globals['_BANKTRANSACTION']._serialized_start=1847
-  _globals['_BANKTRANSACTION']._serialized_end=2014
-  _globals['_GETTOTALSREQUEST']._serialized_start=2016
-  _globals['_GETTOTALSREQUEST']._serialized_end=2034
-  _globals['_GETTOTALSRESPONSE']._serialized_start=2036
-  _globals['_GETTOTALSRESPONSE']._serialized_end=2149
-  _globals['_CURRENCYTOTALS']._serialized_start=2152
-  _globals['_CURRENCYTOTALS']._serialized_end=2373
-  _globals['_CURRENCYTOTALS_DUETOMINORENTRY']._serialized_start=1179
-  _globals['_CURRENCYTOTALS_DUETOMINORENTRY']._serialized_end=1228
-  _globals['_BANKSERVICE']._serialized_start=2652
-  _globals['_BANKSERVICE']._serialized_end=3136
+  _globals['_TRANSACTREQUEST']._serialized_end=387
+  _globals['_CHAINHEAD']._serialized_start=389
+  _globals['_CHAINHEAD']._serialized_end=453
+  _globals['_PREPARES']._serialized_start=456
+  _globals['_PREPARES']._serialized_end=692
+  _globals['_DECIDES']._serialized_start=694
+  _globals['_DECIDES']._serialized_end=773
+  _globals['_TRANSACTRESPONSE']._serialized_start=776
+  _globals['_TRANSACTRESPONSE']._serialized_end=1027
+  _globals['_BANKCUT']._serialized_start=1030
+  _globals['_BANKCUT']._serialized_end=1167
+  _globals['_CUTTOTALS']._serialized_start=1170
+  _globals['_CUTTOTALS']._serialized_end=1336
+  _globals['_CUTTOTALS_DUETOMINORENTRY']._serialized_start=1287
+  _globals['_CUTTOTALS_DUETOMINORENTRY']._serialized_end=1336
+  _globals['_VOTES']._serialized_start=1339
+  _globals['_VOTES']._serialized_end=1484
+  _globals['_CONTRADICTION']._serialized_start=1486
+  _globals['_CONTRADICTION']._serialized_end=1584
+  _globals['_COMPAREHEADSREQUEST']._serialized_start=1586
+  _globals['_COMPAREHEADSREQUEST']._serialized_end=1623
+  _globals['_COMPAREHEADSRESPONSE']._serialized_start=1625
+  _globals['_COMPAREHEADSRESPONSE']._serialized_end=1726
+  _globals['_GETBALANCESREQUEST']._serialized_start=1728
+  _globals['_GETBALANCESREQUEST']._serialized_end=1762
+  _globals['_GETBALANCESRESPONSE']._serialized_start=1764
+  _globals['_GETBALANCESRESPONSE']._serialized_end=1826
+  _globals['_GETTRANSACTIONSREQUEST']._serialized_start=1828
+  _globals['_GETTRANSACTIONSREQUEST']._serialized_end=1872
+  _globals['_GETTRANSACTIONSRESPONSE']._serialized_start=1874
+  _globals['_GETTRANSACTIONSRESPONSE']._serialized_end=1952
+  _globals['_BANKTRANSACTION']._serialized_start=1955
+  _globals['_BANKTRANSACTION']._serialized_end=2122
+  _globals['_GETTOTALSREQUEST']._serialized_start=2124
+  _globals['_GETTOTALSREQUEST']._serialized_end=2142
+  _globals['_GETTOTALSRESPONSE']._serialized_start=2144
+  _globals['_GETTOTALSRESPONSE']._serialized_end=2257
+  _globals['_CURRENCYTOTALS']._serialized_start=2260
+  _globals['_CURRENCYTOTALS']._serialized_end=2481
+  _globals['_CURRENCYTOTALS_DUETOMINORENTRY']._serialized_start=1287
+  _globals['_CURRENCYTOTALS_DUETOMINORENTRY']._serialized_end=1336
+  _globals['_BANKSERVICE']._serialized_start=2760
+  _globals['_BANKSERVICE']._serialized_end=3244
 # @@protoc_insertion_point(module_scope)

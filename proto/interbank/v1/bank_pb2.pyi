@@ -102,6 +102,7 @@ class TransactRequest(_message.Message):
     HEAD_FIELD_NUMBER: _builtins.int
     CUT_FIELD_NUMBER: _builtins.int
     KEEP_BOOKS_FIELD_NUMBER: _builtins.int
+    TOKEN_KEYS_FIELD_NUMBER: _builtins.int
     epoch: _builtins.int
     """The gateway's epoch: that of every prepare in this message."""
     number: _builtins.int
@@ -122,6 +123,12 @@ class TransactRequest(_message.Message):
     def head(self) -> Global___ChainHead:
         """The gateway's chain of hashes, for the record."""
 
+    @_builtins.property
+    def token_keys(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The public keys (PEM, P-256) of all logins that hold, in every message with
+        prepares: a key that rolls is known before what it has signed.
+        """
+
     def __init__(
         self,
         *,
@@ -132,10 +139,11 @@ class TransactRequest(_message.Message):
         head: Global___ChainHead | None = ...,
         cut: _builtins.int = ...,
         keep_books: _builtins.bool = ...,
+        token_keys: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["decides", b"decides", "head", b"head", "prepares", b"prepares"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cut", b"cut", "decides", b"decides", "epoch", b"epoch", "head", b"head", "keep_books", b"keep_books", "number", b"number", "prepares", b"prepares"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cut", b"cut", "decides", b"decides", "epoch", b"epoch", "head", b"head", "keep_books", b"keep_books", "number", b"number", "prepares", b"prepares", "token_keys", b"token_keys"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -184,6 +192,10 @@ class Prepares(_message.Message):
     PAYEE_BANKS_FIELD_NUMBER: _builtins.int
     AMOUNTS_MINOR_FIELD_NUMBER: _builtins.int
     CURRENCIES_FIELD_NUMBER: _builtins.int
+    LOGINS_FIELD_NUMBER: _builtins.int
+    LOGIN_NUMBERS_FIELD_NUMBER: _builtins.int
+    FINGERPRINTS_FIELD_NUMBER: _builtins.int
+    TAKEN_AT_US_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def payment_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
         """16 bytes each."""
@@ -202,6 +214,19 @@ class Prepares(_message.Message):
     def amounts_minor(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
     @_builtins.property
     def currencies(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def logins(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What the payers called with: each login once, and for each payment which one
+        of them, a fingerprint of what was asked for, and when (Unix time in
+        microseconds). A bank that finds no right in it votes no.
+        """
+
+    @_builtins.property
+    def login_numbers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+    @_builtins.property
+    def fingerprints(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+    @_builtins.property
+    def taken_at_us(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
     def __init__(
         self,
         *,
@@ -212,10 +237,14 @@ class Prepares(_message.Message):
         payee_banks: _abc.Iterable[_builtins.str] | None = ...,
         amounts_minor: _abc.Iterable[_builtins.int] | None = ...,
         currencies: _abc.Iterable[_builtins.str] | None = ...,
+        logins: _abc.Iterable[_builtins.str] | None = ...,
+        login_numbers: _abc.Iterable[_builtins.int] | None = ...,
+        fingerprints: _abc.Iterable[_builtins.int] | None = ...,
+        taken_at_us: _abc.Iterable[_builtins.int] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["amounts_minor", b"amounts_minor", "currencies", b"currencies", "payee_banks", b"payee_banks", "payees", b"payees", "payer_banks", b"payer_banks", "payers", b"payers", "payment_ids", b"payment_ids"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amounts_minor", b"amounts_minor", "currencies", b"currencies", "fingerprints", b"fingerprints", "login_numbers", b"login_numbers", "logins", b"logins", "payee_banks", b"payee_banks", "payees", b"payees", "payer_banks", b"payer_banks", "payers", b"payers", "payment_ids", b"payment_ids", "taken_at_us", b"taken_at_us"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

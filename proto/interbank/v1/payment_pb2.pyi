@@ -73,6 +73,8 @@ class _DeclineReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Decline
     """The payee's balance would pass the largest amount that can be kept."""
     DECLINE_REASON_ABORTED_BY_BANK: _DeclineReason.ValueType  # 7
     """A bank had already recorded an abort for this very try."""
+    DECLINE_REASON_NOT_AUTHORIZED: _DeclineReason.ValueType  # 8
+    """A bank found no login of the payer behind the payment."""
 
 class DeclineReason(_DeclineReason, metaclass=_DeclineReasonEnumTypeWrapper): ...
 
@@ -87,6 +89,8 @@ DECLINE_REASON_BALANCE_LIMIT_EXCEEDED: DeclineReason.ValueType  # 6
 """The payee's balance would pass the largest amount that can be kept."""
 DECLINE_REASON_ABORTED_BY_BANK: DeclineReason.ValueType  # 7
 """A bank had already recorded an abort for this very try."""
+DECLINE_REASON_NOT_AUTHORIZED: DeclineReason.ValueType  # 8
+"""A bank found no login of the payer behind the payment."""
 Global___DeclineReason: _TypeAlias = DeclineReason  # noqa: Y015
 
 class _Direction:
