@@ -7,10 +7,29 @@ from interbank.v1 import operator_pb2
 
 from nodes.client import OperatorClient
 from nodes.core.audit import Report
+from orchestrator.benchmark.meter import Meter
 
 _QUIET_WITHIN_S = 30.0
 _RETRY_S = 0.05
 _FINDINGS_SHOWN = 5
+
+
+def find_open_faults(meter: Meter, *, committed: int, acknowledged: int) -> list[str]:
+    """Return a line for each thing that the nodes' counters show to be wrong; reads no books, however long.
+
+    ``committed`` is what the gateway had on record when the load began, ``acknowledged``
+    how many payments the callers were told are committed since.
+    """
+    faults = []
+    gives_up_s = time.monotonic() + _QUIET_WITHIN_S
+    while (in_doubt := meter.count_in_doubt()) and time.monotonic() < gives_up_s:
+        time.sleep(_RETRY_S)
+    if in_doubt:
+        faults.append(f"{in_doubt} transactions are still in doubt after {_QUIET_WITHIN_S:g} s")
+    recorded = meter.count_committed() - committed
+    if recorded < acknowledged:
+        faults.append(f"{acknowledged} payments were acknowledged, and only {recorded} are on record")
+    return faults
 
 
 def find_faults(gateway: OperatorClient, *, committed: int, acknowledged: int) -> list[str]:

@@ -4,13 +4,12 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 
-from orchestrator.benchmark.books import find_audit_faults, find_faults
+from orchestrator.benchmark.books import find_audit_faults, find_open_faults
 from orchestrator.benchmark.generators import Generators
 from orchestrator.benchmark.loads import Load
 from orchestrator.benchmark.meter import Cost, Meter, compare
 from orchestrator.benchmark.orders import COMMITTED, MEASURED, MEASURING, READY, Tally
 from orchestrator.benchmark.target import Target
-from orchestrator.operator_line import call_gateway
 
 _ENDS_WITHIN_S = 30.0
 
@@ -64,8 +63,7 @@ def measure(load: Load, target: Target, for_s: float, say: Callable[[str], None]
         generators.wait(MEASURED, within_s=for_s + _ENDS_WITHIN_S)
         after = meter.read(generators.pids)
         tally = generators.tally(within_s=_ENDS_WITHIN_S)
+        faults = find_open_faults(meter, committed=committed, acknowledged=tally.outcomes[COMMITTED])
     say(f"{load.title}: auditing")
-    with call_gateway(target.config, target.folder) as gateway:
-        faults = find_faults(gateway, committed=committed, acknowledged=tally.outcomes[COMMITTED])
     faults += find_audit_faults(target.audit)
     return Result(load, tally, compare(before, after), faults)

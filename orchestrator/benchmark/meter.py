@@ -71,6 +71,10 @@ class Meter:
             readings[name] = _read(process, status.role, status.commits)
         return readings
 
+    def count_in_doubt(self) -> int:
+        """Return how many transactions the banks hold in doubt, all together."""
+        return sum(line.status().bank.in_doubt for _, line in self._nodes.values())
+
     def count_committed(self) -> int:
         """Return how many payments the gateway has on record as committed."""
         _, line = self._nodes["gateway"]

@@ -9,7 +9,7 @@ from interbank.v1.operator_pb2 import CollectTotalsResponse
 from nodes.core.audit import Report
 from nodes.core.reconciliation import Finding
 from orchestrator.benchmark import books
-from orchestrator.benchmark.books import find_audit_faults, find_faults
+from orchestrator.benchmark.books import find_audit_faults, find_faults, find_open_faults
 
 
 class FakeGateway:
@@ -77,6 +77,34 @@ def test_what_was_acknowledged_and_is_not_on_record_is_lost():
 
 def test_what_was_recorded_and_not_acknowledged_is_no_loss():
     assert find_faults(FakeGateway(totals()), committed=100, acknowledged=9) == []
+
+
+class FakeMeter:
+    """Nodes with so many transactions in doubt, look after look, and 110 payments on record."""
+
+    def __init__(self, *in_doubt):
+        self._in_doubt = list(in_doubt)
+
+    def count_in_doubt(self):
+        return self._in_doubt.pop(0) if len(self._in_doubt) > 1 else self._in_doubt[0]
+
+    def count_committed(self):
+        return 110
+
+
+@pytest.mark.parametrize(
+    ("in_doubt", "acknowledged", "said"),
+    [
+        ([0], 10, []),
+        ([7, 3, 0], 10, []),
+        ([0], 9, []),  # recorded, and the answer was lost
+        ([0], 11, ["11 payments were acknowledged, and only 10 are on record"]),
+        ([2], 10, ["2 transactions are still in doubt after 0.2 s"]),
+    ],
+)
+def test_nothing_may_be_in_doubt_for_long_nor_be_lost(monkeypatch, in_doubt, acknowledged, said):
+    monkeypatch.setattr(books, "_QUIET_WITHIN_S", 0.2)
+    assert find_open_faults(FakeMeter(*in_doubt), committed=100, acknowledged=acknowledged) == said
 
 
 @pytest.mark.parametrize(("count", "lines"), [(0, 0), (1, 1), (5, 5), (6, 6), (1000, 6)])
