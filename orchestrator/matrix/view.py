@@ -61,9 +61,9 @@ def summarise(rows: Sequence[Row], findings: Sequence[str], told: int) -> str:
         else ""
     )
     points = len({row.crash.point.name for row in rows if row.is_hit})
-    audit = (
-        "the files of all nodes agree" if not findings else f"THE FILES DO NOT AGREE ({len(findings)} findings)"
-    )
+    audit = "the files of all nodes agree" if told else "nobody paid, so no files were compared"
+    if findings:
+        audit = f"THE FILES DO NOT AGREE ({len(findings)} findings)"
     return (
         f"{good} of {len(rows)} crashes well survived, at {points} points{quick}; {told:,} outcomes told; {audit}"
     )
