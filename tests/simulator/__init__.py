@@ -24,7 +24,8 @@ to read it:
     witness.py     sees each turn and each word, and objects at once          } know nothing of
     invariants.py  I1 to I12, read from the disks, held against what was seen } how it came about
     coverage.py    which rows of the rules' state tables were met
-    mutants.py     deliberate bugs in the rules, each of which must be caught
+    bugs.py        deliberate bugs in the rules, one a line
+    mutants.py     puts each into the real code, and looks for the schedule that catches it
 
 What can happen is the list in `schedule.BadDay`: nodes die, also inside a transaction or between
 two words; they are paused past every timeout; streams break; nodes are cut off; days

@@ -96,7 +96,7 @@ class Gateway:
         now = gateway_turn.Now(world.now_ms, world.now_ms * 1000)
         world.coverage.look_at_gateway(self.coordinator, self.store, events, world.now_ms)
         spoken = gateway_turn.take_turn(self.coordinator, self.store, events, now)
-        world.witness.gateway_turned(events, spoken)
+        world.witness.gateway_turned(spoken, self.coordinator.next_deadline_ms())
         effects = spoken.effects
         for bank in sorted({*effects.prepares, *effects.decides}):
             world.may_die(GATEWAY, "before telling a bank")

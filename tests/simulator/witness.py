@@ -66,8 +66,10 @@ class Witness:
             known = self.decided.setdefault(decision.payment.key, decision)
             demand(known == decision, "I3 a decision stays as it was written", (known, decision))
 
-    def gateway_turned(self, events: list[gateway_turn.Event], spoken: gateway_turn.Spoken) -> None:
-        """Look at what the gateway has decided and is about to say."""
+    def gateway_turned(self, spoken: gateway_turn.Spoken, deadline_ms: int | None) -> None:
+        """Look at what the gateway has decided and is about to say, and when its next deadline is."""
+        is_in_time = deadline_ms is None or deadline_ms > self._world.now_ms
+        demand(is_in_time, "I10 nothing stays open past its deadline", deadline_ms)
         demand(not spoken.contradictions, "I2 no two records contradict each other", spoken.contradictions)
         for key, decision in spoken.effects.decisions.items():
             self._look_at_decision(key, decision)
