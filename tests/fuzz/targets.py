@@ -47,7 +47,7 @@ class RpcTarget:
         self.name = rpc
         self.codes: Counter[str] = Counter()
         self._peer = peer
-        self._good = good
+        self.good = good
         service, _, method = rpc.partition("/")
         described = descriptor_pool.Default().FindServiceByName(f"interbank.v1.{service}")
         self._input = described.methods_by_name[method].input_type
@@ -56,7 +56,7 @@ class RpcTarget:
 
     def mutate(self, rng: random.Random) -> bytes:
         """Make one request."""
-        return Mutator(rng, self._input, lambda: self._good(rng)).request()
+        return Mutator(rng, self._input, lambda: self.good(rng)).request()
 
     async def run(self, content: bytes) -> None:
         """Send one request; raises `Finding`."""

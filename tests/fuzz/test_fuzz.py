@@ -2,11 +2,12 @@
 
 import random
 
+import grpc
 import pytest
 
 from tests.fuzz.__main__ import fuzz
 from tests.fuzz.targets import Finding, all_targets
-from tests.fuzz.world import World
+from tests.fuzz.world import SHELL, World
 
 REQUESTS = 300
 
@@ -23,6 +24,16 @@ async def test_requests_reach_what_lies_behind_the_checks(rpc):
     [target] = [target for target in all_targets() if target.name == rpc]
     await fuzz(target, random.Random(1), requests=REQUESTS)
     assert target.codes["OK"] > 10
+
+
+async def test_money_moves_in_this_world():
+    world = World()
+    [target] = [target for target in all_targets() if target.name == "PaymentService/Pay"]
+    request = target.good(random.Random(3)).SerializeToString()
+    code, _ = await world.call("PaymentService/Pay", request, SHELL)
+    assert code is grpc.StatusCode.OK
+    assert world.store.tally() == (1, 0)
+    await world.close()
 
 
 async def test_a_bug_is_found(monkeypatch):

@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from interbank.v1 import bank_pb2, bank_pb2_grpc, operator_pb2_grpc, payment_pb2_grpc, registry_pb2_grpc
 
 from nodes.bank.bank_service import BankService
+from nodes.bank.grants import Grants
 from nodes.bank.loop import BankLoop
 from nodes.bank.store import SCHEMA as BANK_SCHEMA
 from nodes.bank.store import BankStore
@@ -102,7 +103,7 @@ class _Silent:
 class BankBeside:
     """A bank, and the gateway's line to it, which is a function call."""
 
-    def __init__(self, name: str, gateway: GatewayLoop) -> None:
+    def __init__(self, name: str, gateway: GatewayLoop, issuer: TokenIssuer) -> None:
         self.name = name
         self.address = "localhost:1"
         self.connection = apsw.Connection(":memory:")
@@ -110,14 +111,16 @@ class BankBeside:
         self.connection.execute("INSERT INTO bank VALUES (?)", (name,))
         self.store = BankStore(self.connection)
         self.store.open_accounts(OPENED, "INR", 0)
-        self.loop = BankLoop(name, self.store, report=lambda _: None)
+        self.loop = BankLoop(name, self.store, Grants(CLUSTER), report=lambda _: None)
         self.service = BankService(name, self.loop, self.store)
         self._gateway = gateway
+        self._issuer = issuer
 
     def send(self, batch: Batch) -> None:
         epoch = batch.prepares[0].epoch if batch.prepares else 0
         prepares, decides = write_prepares(batch.prepares), write_decides(batch.decides)
-        request = bank_pb2.TransactRequest(epoch=epoch, prepares=prepares, decides=decides)
+        keys = self._issuer.public_keys()
+        request = bank_pb2.TransactRequest(epoch=epoch, prepares=prepares, decides=decides, token_keys=keys)
         self.loop.receive(request, self.answer)
 
     def answer(self, response: bank_pb2.TransactResponse) -> None:
@@ -149,7 +152,7 @@ class World:
         self.logins = Logins(users, issuer, self.store)
         coordinator = Coordinator(epoch=epoch, last_sequence=0, timeout_ms=60_000)
         self.gateway = GatewayLoop(coordinator, self.store, record=lambda _: None, report=lambda _: None)
-        self.banks = {name: BankBeside(name, self.gateway) for name in BANKS}
+        self.banks = {name: BankBeside(name, self.gateway, issuer) for name in BANKS}
         for bank in self.banks.values():
             self.gateway.add_bank(bank)  # type: ignore[arg-type]
             self.gateway.bank_events().connected(bank.name, bank_pb2.TransactResponse())
