@@ -23,6 +23,7 @@ COMMANDS = {
     "ps": "Show the processes.",
     "restart": "Restart a node, or all, one after another.",
     "audit": "Prove that no money was made or lost, or say what is wrong.",
+    "indoubt": "Look at what banks hold without knowing the decision.",
     "settlement": "Show what the banks owe each other.",
     "payment": "Show all that is known of a payment.",
     "chaos": "Break nodes on purpose.",

@@ -92,6 +92,7 @@ async def _serve(flags: argparse.Namespace, told: asyncio.Event) -> None:
 
     link = GatewayLink(dial_gateway, loop, service, log)
     live.on_change(lambda _: link.renew())
+    service.ask_gateway = link.ask_now
     status = BankStatus(loop, service, link, store, accounts)
 
     def reread_accounts() -> None:

@@ -1,7 +1,7 @@
 """What a bank serves: the gateway's stream, balances, and what operators look at."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import grpc
 from interbank.v1 import audit_pb2, bank_pb2_grpc, payment_pb2
@@ -12,7 +12,7 @@ from nodes.bank.loop import BankLoop
 from nodes.bank.store import BankStore
 from nodes.core.ledger import Account
 from nodes.core.soundness import EPOCH_MAX, Unsound
-from nodes.runtime.chain_messages import write_head
+from nodes.runtime.chain_messages import write_head, write_hold_record
 from nodes.runtime.crash_points import reach
 from nodes.runtime.refusal import RequestRefused
 from nodes.runtime.rpc import Context
@@ -27,6 +27,8 @@ class BankService(bank_pb2_grpc.BankServiceServicer):
     def __init__(self, bank: str, loop: BankLoop, store: BankStore) -> None:
         self.streams = 0
         self.connected = asyncio.Event()
+        self.ask_gateway: Callable[[], Awaitable[tuple[int, int]]] = _cannot_ask
+        """Asks about all that is held; returns how many were asked about, and answered. Set by who can."""
         self._bank = bank
         self._loop = loop
         self._store = store
@@ -92,6 +94,19 @@ class BankService(bank_pb2_grpc.BankServiceServicer):
             heard=pb.ChainHead(number=heard.number, hash=heard.hash) if heard else None,
         )
 
+    async def ListInDoubt(self, request: pb.ListInDoubtRequest, context: Context) -> pb.ListInDoubtResponse:
+        """Show all that is held."""
+        return pb.ListInDoubtResponse(holds=map(write_hold_record, self._loop.ledger.holds.values()))
+
+    async def AskGateway(self, request: pb.AskGatewayRequest, context: Context) -> pb.AskGatewayResponse:
+        """Ask about all that is held, now."""
+        try:
+            asked, answered = await self.ask_gateway()
+        except grpc.aio.AioRpcError as error:
+            said = f"the gateway does not answer: {error.code().name}"
+            raise RequestRefused(grpc.StatusCode.UNAVAILABLE, said, (), 1.0) from error
+        return pb.AskGatewayResponse(asked=asked, answered=answered)
+
     def read_records(self, after: int, until: int) -> audit_pb2.ReadRecordsResponse:
         """Return a page of the journal for an auditor."""
         entries = [
@@ -142,6 +157,10 @@ class BankService(bank_pb2_grpc.BankServiceServicer):
         return pb.GetTotalsResponse(
             bank=self._bank, totals=totals, in_doubt=len(self._loop.ledger.holds), faults=faults
         )
+
+
+async def _cannot_ask() -> tuple[int, int]:
+    raise AssertionError("nobody has said how to ask the gateway")
 
 
 def _merge(answers: list[pb.TransactResponse]) -> pb.TransactResponse:

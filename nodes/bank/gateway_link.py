@@ -80,9 +80,13 @@ class GatewayLink:
         self.failure = ""
         self._log.info("registered", epoch=response.epoch)
 
-    async def _inquire(self) -> None:
+    async def ask_now(self) -> tuple[int, int]:
+        """Ask about the oldest that is held, however young; return how many were asked about, and answered."""
+        return await self._inquire(older_than_s=0)
+
+    async def _inquire(self, older_than_s: float = _DOUBT_AGE_S) -> tuple[int, int]:
         """Ask about the oldest transactions in doubt; those under way are left open by the gateway."""
-        horizon_us = int((time.time() - _DOUBT_AGE_S) * 1_000_000)
+        horizon_us = int((time.time() - older_than_s) * 1_000_000)
         lingering: list[TransactionKey] = []
         for hold in self._loop.ledger.holds.values():
             if hold.at_us > horizon_us or len(lingering) == _INQUIRY_MAX:
@@ -97,8 +101,10 @@ class GatewayLink:
                 self._loop.receive_decisions(response.decisions)
             except ValueError as error:
                 self._log.warning("answer_refused", details=str(error))
-                return
+                return len(lingering), 0
             self._log.info("inquired", asked=len(lingering), decided=len(response.decisions.commits))
+            return len(lingering), len(response.decisions.commits)
+        return 0, 0
 
     def _report(self, error: grpc.aio.AioRpcError) -> None:
         failure = f"the gateway does not answer ({error.code().name})"

@@ -14,6 +14,7 @@ from nodes.core.books import BankBooks, Chain, GatewayBooks
 from nodes.core.chain import Head, Heard
 from nodes.core.ledger import Account, Entry, Hold
 from nodes.core.messages import Contradiction, Decision, Outcome, Payment, Reason
+from nodes.core.resolution import Resolution
 
 
 def read_books(
@@ -21,13 +22,21 @@ def read_books(
 ) -> tuple[GatewayBooks, list[BankBooks]]:
     """Take a cut and return all records of that moment; raises `nodes.client.ClientError`."""
     cut = gateway.take_cut(keep_books=True)
+    pages = list(gateway.standing(cut.cut))
     contradictions = [
         Contradiction(*_read_key(found.transaction), found.said, found.recorded)
-        for page in gateway.standing(cut.cut)
+        for page in pages
         for found in page.contradictions
     ]
+    resolutions = [
+        Resolution(*_read_key(each.key), each.commit, each.who, each.why, each.at_us)
+        for page in pages
+        for each in page.resolutions
+    ]
     head = Head(cut.head.number, cut.head.last_sequence, cut.head.hash)
-    opened = GatewayBooks(cut.epoch, lambda: _decisions(gateway, head), contradictions, _read_chain(gateway, head))
+    opened = GatewayBooks(
+        cut.epoch, lambda: _decisions(gateway, head), contradictions, resolutions, _read_chain(gateway, head)
+    )
     return opened, [_read_bank(banks[each.bank], cut.cut, each) for each in cut.banks]
 
 
@@ -87,7 +96,7 @@ def _read_account(account: pb.AccountRecord) -> Account:
     return Account(account.name, account.currency, *sums)
 
 
-def _read_hold(hold: pb.HoldRecord) -> Hold:
+def _read_hold(hold: bank_pb2.HoldRecord) -> Hold:
     payment_id, payer, epoch = _read_key(hold.key)
     moved = hold.debit_account, hold.credit_account, hold.amount_minor, hold.currency
     return Hold(payment_id, payer, epoch, *moved, hold.at_us)

@@ -298,6 +298,15 @@ class OperatorClient(AuditLine):
         request = operator_pb2.ShowPaymentRequest(payment_id=payment_id)
         return self._call(lambda: self._stub.ShowPayment, request, timeout=_CALL_TIMEOUT_S)
 
+    def judge_in_doubt(self, keys: Sequence[bank_pb2.TransactionKey]) -> list[str]:
+        """Return what the gateway says of each transaction that a bank holds."""
+        request = operator_pb2.JudgeInDoubtRequest(transactions=keys)
+        return list(self._call(lambda: self._stub.JudgeInDoubt, request, timeout=_CALL_TIMEOUT_S).said)
+
+    def resolve_in_doubt(self, request: operator_pb2.ResolveInDoubtRequest) -> None:
+        """Settle by hand what no record settles; raises `ClientError` with what speaks against it."""
+        self._call(lambda: self._stub.ResolveInDoubt, request, timeout=_PAGE_TIMEOUT_S)
+
     def take_cut(self, *, keep_books: bool = False) -> operator_pb2.TakeCutResponse:
         """Return how the books of all banks stood at one moment; `GatewayAway` while a bank is away."""
         request = operator_pb2.TakeCutRequest(keep_books=keep_books)
@@ -319,6 +328,16 @@ class BankInspector(AuditLine):
     def _open(self) -> None:
         super()._open()
         self._stub = bank_pb2_grpc.BankServiceStub(self._channel)
+
+    def in_doubt(self) -> list[bank_pb2.HoldRecord]:
+        """Return all that this bank holds for a decision that it does not know."""
+        request = bank_pb2.ListInDoubtRequest()
+        return list(self._call(lambda: self._stub.ListInDoubt, request, timeout=_CALL_TIMEOUT_S).holds)
+
+    def ask_gateway(self) -> tuple[int, int]:
+        """Have the bank ask about all of it now; return how many it asked about, and had answered."""
+        answer = self._call(lambda: self._stub.AskGateway, bank_pb2.AskGatewayRequest(), timeout=_CALL_TIMEOUT_S)
+        return answer.asked, answer.answered
 
     def is_prepared(self, payment_id: str) -> bool:
         """Tell whether this bank has voted yes on a payment and does not know the decision."""

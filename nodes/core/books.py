@@ -10,6 +10,7 @@ from typing import NamedTuple
 from nodes.core.chain import Head, Heard, Record
 from nodes.core.ledger import Account, Entry, Hold
 from nodes.core.messages import Contradiction, Decision, Outcome, PaymentKey
+from nodes.core.resolution import Resolution
 
 
 class Chain(NamedTuple):
@@ -25,6 +26,7 @@ class GatewayBooks(NamedTuple):
     epoch: int
     decisions: Callable[[], Iterator[Decision]]
     contradictions: Sequence[Contradiction]
+    resolutions: Sequence[Resolution]
     chain: Chain
 
 

@@ -52,6 +52,7 @@ from nodes.core.messages import (
     Vote,
     VoteKind,
 )
+from nodes.core.resolution import Resolution, Standing, State, find_objection, judge
 
 Caller = Any
 """Whoever waits for an answer; handed back with it and never looked into."""
@@ -157,6 +158,8 @@ class Coordinator:
         self.last_sequence = last_sequence
         self.open: dict[PaymentKey, _Open] = {}
         self.connected: dict[str, bool] = {}
+        self.resolved: dict[TransactionKey, bool] = {}
+        """What operators have settled by hand: whether it commits."""
         self._timeout_ms = timeout_ms
         self._capacity = capacity
         self._bank_capacity = bank_capacity
@@ -261,11 +264,28 @@ class Coordinator:
                 if bank not in decision.payment.banks:
                     continue
                 answers.append(Decide(payment_id, payer, epoch, decision.is_committed))
+            elif (payment_id, payer, epoch) in self.resolved:
+                answers.append(Decide(payment_id, payer, epoch, self.resolved[payment_id, payer, epoch]))
             elif epoch > self.epoch:
                 self._alarm(key, epoch, f"{bank} holds a transaction of epoch {epoch}", f"epoch {self.epoch}")
             elif epoch < self.epoch or key not in self.open:
                 answers.append(Decide(payment_id, payer, epoch, commit=False))
         return answers
+
+    def judge(self, transaction: TransactionKey, recorded: Decision | None) -> Standing:
+        """Say what is known of a transaction that a bank holds in doubt."""
+        key, epoch = transaction[:2], transaction[2]
+        recorded = recorded or self._effects.decisions.get(key)
+        resolved = self.resolved.get(transaction)
+        return judge(epoch, recorded, resolved, is_open=key in self.open, gateway_epoch=self.epoch)
+
+    def resolve(self, resolution: Resolution, banks: Mapping[str, State | None], recorded: Decision | None) -> str:
+        """Take an operator's word for a transaction that no record settles; say why, if it may not be taken."""
+        standing = self.judge(resolution.transaction, recorded)
+        objection = find_objection(resolution.commit, standing, banks)
+        if not objection:
+            self.resolved[resolution.transaction] = resolution.commit
+        return objection
 
     def connect(
         self, bank: str, in_doubt: Iterable[TransactionKey], recorded: Mapping[PaymentKey, Decision]

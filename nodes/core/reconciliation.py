@@ -42,6 +42,7 @@ class Reconciliation:
         self.findings: list[Finding] = []
         self.on_the_way: dict[str, int] = {}
         self._epoch = gateway.epoch
+        self._resolved = {each.transaction: each.commit for each in gateway.resolutions}
         self._is_ours = is_ours
         self._decided: dict[PaymentKey, _Decided] = {}
         for decision in gateway.decisions():
@@ -80,7 +81,9 @@ class Reconciliation:
         if key in posted:
             self._find("exactly once", bank, key, "posted more than once")
         posted.add(key)
-        if decided is None:
+        if self._resolved.get((*key, entry.epoch)):
+            self._add_resolved(entry)
+        elif decided is None:
             self._find("atomicity", bank, key, "posted here, and the gateway has no decision on it")
         elif not is_same_try:
             decision = f"{_name(decided.outcome)} in epoch {decided.epoch}"
@@ -94,11 +97,17 @@ class Reconciliation:
                 f"posted as {_show(*_moved(entry))}; decided was {_show(*_due(bank, decided.payment))}",
             )
 
+    def _add_resolved(self, entry: Entry) -> None:
+        """Count what an operator's commit has moved here, until it is posted at its other bank, too."""
+        sign = entry.credit_account.startswith("@") - entry.debit_account.startswith("@")
+        on_the_way = self.on_the_way.get(entry.currency, 0) + sign * entry.amount_minor
+        self.on_the_way[entry.currency] = on_the_way
+
     def _check_hold(self, bank: str, hold: Hold, is_posted: bool) -> None:
         decided = self._decided.get(hold.key)
         if is_posted:
             self._find("holds", bank, hold.key, "held here, though it is posted")
-        elif hold.epoch > self._epoch:
+        elif hold.epoch > self._epoch and (*hold.key, hold.epoch) not in self._resolved:
             self._find("holds", bank, hold.key, f"held here for epoch {hold.epoch}, which has not begun")
         elif (
             decided

@@ -165,6 +165,10 @@ class BankLink:
             pb.GetTransactionsRequest(payment_id=payment_id), timeout=_CALL_TIMEOUT_S
         )
 
+    async def in_doubt(self) -> pb.ListInDoubtResponse:
+        """Ask for all that the bank holds in doubt."""
+        return await (await self._ask()).ListInDoubt(pb.ListInDoubtRequest(), timeout=_CALL_TIMEOUT_S)
+
     async def totals(self) -> pb.GetTotalsResponse:
         """Ask for the sums of the bank's books."""
         stub = await self._ask()

@@ -14,13 +14,25 @@ from interbank.v1 import bank_pb2 as pb
 from nodes.core.authority import Authority
 from nodes.core.coordinator import Answer, Coordinator, Effects
 from nodes.core.messages import Contradiction, Decide, Decision, Payment, TransactionKey
+from nodes.core.resolution import Resolution, State
 from nodes.core.soundness import demand_sound_keys
 from nodes.gateway.bank_link import BankEvents, BankLink, Batch
 from nodes.gateway.conversions import read_keys, read_votes
 from nodes.gateway.cuts import Cuts
 from nodes.gateway.heads import Heads
 from nodes.gateway.store import GatewayStore
-from nodes.gateway.turn import Begin, Connected, DeadlineCame, Disconnected, Event, Inquiry, Now, Voted, take_turn
+from nodes.gateway.turn import (
+    Begin,
+    Connected,
+    DeadlineCame,
+    Disconnected,
+    Event,
+    Inquiry,
+    Now,
+    Resolve,
+    Voted,
+    take_turn,
+)
 from nodes.runtime.chain_messages import read_head
 from nodes.runtime.crash_points import reach
 from nodes.runtime.turns import Inbox, run_turns
@@ -48,6 +60,7 @@ class GatewayLoop:
         report: Callable[[Contradiction], None],
     ) -> None:
         self.coordinator = coordinator
+        coordinator.resolved.update((each.transaction, each.commit) for each in store.resolutions())
         self.links: dict[str, BankLink] = {}
         self._store = store
         self._record = record
@@ -81,6 +94,12 @@ class GatewayLoop:
         future: asyncio.Future[list[Decide]] = asyncio.get_running_loop().create_future()
         reach("gateway.inquiry.received")
         self._inbox.put(Inquiry(bank, transactions, _settle(future)))
+        return await future
+
+    async def resolve(self, resolution: Resolution, banks: dict[str, State | None]) -> str:
+        """Settle by hand what no record settles; return why not, or an empty text once it is durable."""
+        future: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._inbox.put(Resolve(resolution, banks, _settle(future)))
         return await future
 
     def add_bank(self, link: BankLink) -> None:
@@ -123,6 +142,8 @@ class GatewayLoop:
             reach("gateway.inquiry.unanswered")
             inquiry.caller(decides)
             self.cuts.inquiries += 1
+        for asked, objection in spoken.objections:
+            asked.caller(objection)
         reach("gateway.turn.callers-told")
         self._record(spoken.effects.decisions.values())
         reach("gateway.turn.lines-written")

@@ -10,6 +10,7 @@ from nodes.core.violations import Malformed, parse_payment_id
 from nodes.gateway.bank_link import BankLink
 from nodes.gateway.conversions import write_decision, write_decision_record, write_open_payment
 from nodes.gateway.cuts import CutImpossible
+from nodes.gateway.in_doubt import InDoubt
 from nodes.gateway.loop import GatewayLoop
 from nodes.gateway.store import GatewayStore
 from nodes.runtime.audit_service import Standing
@@ -24,6 +25,7 @@ class OperatorService(operator_pb2_grpc.OperatorServiceServicer):
     def __init__(self, loop: GatewayLoop, store: GatewayStore) -> None:
         self._loop = loop
         self._store = store
+        self._in_doubt = InDoubt(loop, store)
 
     async def ShowPayment(self, request: pb.ShowPaymentRequest, context: Context) -> pb.ShowPaymentResponse:
         """Show what gateway and banks know of a payment id, by each user who used it."""
@@ -52,6 +54,17 @@ class OperatorService(operator_pb2_grpc.OperatorServiceServicer):
         epoch = self._loop.coordinator.epoch
         return pb.TakeCutResponse(cut=cut.number, epoch=epoch, head=write_head(cut.head), banks=cut.banks)
 
+    async def JudgeInDoubt(self, request: pb.JudgeInDoubtRequest, context: Context) -> pb.JudgeInDoubtResponse:
+        """Say what the gateway answers for each transaction, and on what ground."""
+        return pb.JudgeInDoubtResponse(said=self._in_doubt.judge(request.transactions))
+
+    async def ResolveInDoubt(
+        self, request: pb.ResolveInDoubtRequest, context: Context
+    ) -> pb.ResolveInDoubtResponse:
+        """Settle by hand what no record settles."""
+        await self._in_doubt.resolve(request)
+        return pb.ResolveInDoubtResponse()
+
     def read_records(self, after: int, until: int) -> audit_pb2.ReadRecordsResponse:
         """Return a page of decisions for an auditor."""
         decisions = self._store.read_decisions(after, until)
@@ -59,7 +72,7 @@ class OperatorService(operator_pb2_grpc.OperatorServiceServicer):
 
     def standing(self) -> Standing:
         """Return what changes in the gateway's records, for an auditor."""
-        return Standing(self._loop.cuts.number, (), (), self._store.contradictions())
+        return Standing(self._loop.cuts.number, (), (), self._store.contradictions(), self._store.resolutions())
 
     async def CollectTotals(self, request: pb.CollectTotalsRequest, context: Context) -> pb.CollectTotalsResponse:
         """Ask every bank for its sums."""

@@ -8,6 +8,7 @@ bank           where each bank that has registered listens
 revoked_token  logins that were ended before they expired
 contradiction  records of gateway and banks that cannot both be true
 concern        which decisions concern whom (`nodes.gateway.history_index`)
+resolution     what operators settled by hand, with who and why, written once
 link, heard    the chain of hashes over the decisions (`nodes.runtime.chain_table`)
 """
 
@@ -18,12 +19,13 @@ from typing import Any, Self
 import apsw
 
 from nodes.core.messages import Contradiction, Decision, Outcome, Payment, PaymentKey, Reason
+from nodes.core.resolution import Resolution
 from nodes.gateway.history_index import HISTORY_SCHEMA, HistoryIndex
 from nodes.runtime.chain_table import CHAIN_SCHEMA, ChainTable
 from nodes.runtime.crash_points import reach
 from nodes.runtime.database import BooksAltered, CommitCount, open_database, select_in
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 SCHEMA = (
     CHAIN_SCHEMA
     + HISTORY_SCHEMA
@@ -75,6 +77,20 @@ CREATE TABLE contradiction (
     recorded TEXT NOT NULL,
     at_us INTEGER NOT NULL
 ) STRICT;
+CREATE TABLE resolution (
+    payment_id BLOB NOT NULL CHECK (length(payment_id) = 16),
+    payer TEXT NOT NULL,
+    epoch INTEGER NOT NULL,
+    is_commit INTEGER NOT NULL CHECK (is_commit IN (0, 1)),
+    who TEXT NOT NULL CHECK (who <> ''),
+    why TEXT NOT NULL CHECK (why <> ''),
+    at_us INTEGER NOT NULL,
+    PRIMARY KEY (payment_id, payer, epoch)
+) STRICT, WITHOUT ROWID;
+CREATE TRIGGER resolution_is_written_once_1 BEFORE UPDATE ON resolution
+BEGIN SELECT RAISE(ABORT, 'a resolution is written once'); END;
+CREATE TRIGGER resolution_is_written_once_2 BEFORE DELETE ON resolution
+BEGIN SELECT RAISE(ABORT, 'a resolution is written once'); END;
 """
 )
 
@@ -149,6 +165,10 @@ class GatewayStore:
         self._execute("COMMIT")
         reach("gateway.decline.committed" if has_declined else "gateway.decision.committed")
 
+    def save_resolution(self, resolution: Resolution) -> None:
+        """Remember, durably and for ever, how an operator settled a transaction."""
+        self._execute("INSERT INTO resolution VALUES (?, ?, ?, ?, ?, ?, ?)", resolution)
+
     def save_bank(self, name: str, address: str) -> None:
         """Remember where a bank listens."""
         reach("gateway.register.unsaved")
@@ -186,6 +206,11 @@ class GatewayStore:
     def banks(self) -> dict[str, str]:
         """Return the address of each bank that has registered."""
         return dict(self._execute("SELECT name, address FROM bank ORDER BY name"))
+
+    def resolutions(self) -> list[Resolution]:
+        """Return all that operators have settled by hand."""
+        rows: Any = self._execute("SELECT * FROM resolution ORDER BY at_us")
+        return [Resolution(*row)._replace(commit=bool(row[3])) for row in rows]
 
     def contradictions(self) -> list[Contradiction]:
         """Return all contradictions on record."""

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from nodes.core.authority import Authority
 from nodes.core.coordinator import Caller, Coordinator, Effects
 from nodes.core.messages import Contradiction, Decide, Payment, PaymentKey, TransactionKey, Vote
+from nodes.core.resolution import Resolution, State
 from nodes.gateway.store import GatewayStore
 
 
@@ -50,11 +51,19 @@ class Inquiry(NamedTuple):
     caller: Callable[[list[Decide]], None]
 
 
+class Resolve(NamedTuple):
+    """An operator settles by hand what no record settles; ``banks`` is what each of them has on record of it."""
+
+    resolution: Resolution
+    banks: dict[str, State | None]
+    caller: Callable[[str], None]
+
+
 class DeadlineCame(NamedTuple):
     """Some payment may have waited long enough."""
 
 
-Event = Begin | Voted | Connected | Disconnected | Inquiry | DeadlineCame
+Event = Begin | Voted | Connected | Disconnected | Inquiry | Resolve | DeadlineCame
 
 
 class Now(NamedTuple):
@@ -70,6 +79,8 @@ class Spoken(NamedTuple):
     effects: Effects
     inquiries: list[tuple[Inquiry, list[Decide]]]
     contradictions: list[Contradiction]
+    objections: list[tuple[Resolve, str]]
+    """For each that was to be resolved, why it may not be; empty if it is."""
 
 
 def take_turn(coordinator: Coordinator, store: GatewayStore, events: list[Event], now: Now) -> Spoken:
@@ -78,6 +89,7 @@ def take_turn(coordinator: Coordinator, store: GatewayStore, events: list[Event]
     recorded = store.find_decisions(_keys(events))
     inquiries: list[tuple[Inquiry, list[Decide]]] = []
     contradictions: list[Contradiction] = []
+    objections: list[tuple[Resolve, str]] = []
     for event in events:
         match event:
             case Begin(payment, caller, authority):
@@ -92,12 +104,17 @@ def take_turn(coordinator: Coordinator, store: GatewayStore, events: list[Event]
                 coordinator.connect(bank, in_doubt, recorded)
             case Disconnected(bank):
                 coordinator.disconnect(bank)
+            case Resolve(resolution, banks):
+                objection = coordinator.resolve(resolution, banks, recorded.get(resolution.transaction[:2]))
+                if not objection:
+                    store.save_resolution(resolution)
+                objections.append((event, objection))
     coordinator.expire()
     effects = coordinator.take_effects()
     contradictions += effects.contradictions
     if effects.decisions or contradictions:
         store.write(effects.decisions.values(), contradictions, now.wall_us)
-    return Spoken(effects, inquiries, contradictions)
+    return Spoken(effects, inquiries, contradictions, objections)
 
 
 def _keys(events: list[Event]) -> list[PaymentKey]:
@@ -109,4 +126,6 @@ def _keys(events: list[Event]) -> list[PaymentKey]:
                 keys.append(payment[:2])
             case Inquiry(_, transactions) | Connected(_, transactions):
                 keys += [(payment_id, payer) for payment_id, payer, _ in transactions]
+            case Resolve(resolution):
+                keys.append(resolution.transaction[:2])
     return keys

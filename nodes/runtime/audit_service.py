@@ -13,8 +13,9 @@ from interbank.v1 import audit_pb2_grpc, bank_pb2
 
 from nodes.core.ledger import Account, Hold
 from nodes.core.messages import Contradiction
+from nodes.core.resolution import Resolution
 from nodes.core.soundness import EPOCH_MAX
-from nodes.runtime.chain_messages import write_head
+from nodes.runtime.chain_messages import write_head, write_hold_record
 from nodes.runtime.chain_table import ChainTable
 from nodes.runtime.pages import RECORDS_PAGE
 from nodes.runtime.refusal import RequestRefused
@@ -28,6 +29,7 @@ class Standing(NamedTuple):
     accounts: Sequence[Account]
     holds: Sequence[Hold]
     contradictions: Sequence[Contradiction]
+    resolutions: Sequence[Resolution] = ()
 
 
 class AuditService(audit_pb2_grpc.AuditServiceServicer):
@@ -53,8 +55,9 @@ class AuditService(audit_pb2_grpc.AuditServiceServicer):
         is_last = max(len(standing.accounts), len(standing.holds)) <= page.stop
         return pb.ReadStandingResponse(
             accounts=map(_write_account, standing.accounts[page]),
-            holds=map(_write_hold, standing.holds[page]),
+            holds=map(write_hold_record, standing.holds[page]),
             contradictions=[] if request.start else map(_write_contradiction, standing.contradictions),
+            resolutions=[] if request.start else map(_write_resolution, standing.resolutions),
             next_start=0 if is_last else page.stop,
         )
 
@@ -88,18 +91,12 @@ def _write_account(account: Account) -> pb.AccountRecord:
     )
 
 
-def _write_hold(hold: Hold) -> pb.HoldRecord:
-    payment_id, payer, epoch, debit_account, credit_account, amount_minor, currency, at_us = hold
-    return pb.HoldRecord(
-        key=bank_pb2.TransactionKey(payment_id=payment_id, payer=payer, epoch=epoch),
-        debit_account=debit_account,
-        credit_account=credit_account,
-        amount_minor=amount_minor,
-        currency=currency,
-        at_us=at_us,
-    )
-
-
 def _write_contradiction(found: Contradiction) -> bank_pb2.Contradiction:
     key = bank_pb2.TransactionKey(payment_id=found.payment_id, payer=found.payer, epoch=found.epoch)
     return bank_pb2.Contradiction(transaction=key, said=found.said, recorded=found.recorded)
+
+
+def _write_resolution(resolution: Resolution) -> pb.ResolutionRecord:
+    payment_id, payer, epoch, commit, who, why, at_us = resolution
+    key = bank_pb2.TransactionKey(payment_id=payment_id, payer=payer, epoch=epoch)
+    return pb.ResolutionRecord(key=key, commit=commit, who=who, why=why, at_us=at_us)

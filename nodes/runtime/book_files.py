@@ -14,6 +14,7 @@ from nodes.core.books import BankBooks, Chain, GatewayBooks
 from nodes.core.chain import Head, Heard
 from nodes.core.ledger import Account, Entry, Hold
 from nodes.core.messages import Contradiction, Decision, Payment
+from nodes.core.resolution import Resolution
 from nodes.runtime.database import DatabaseUnusable
 
 
@@ -61,6 +62,7 @@ def _read_gateway(connection: apsw.Connection) -> GatewayBooks:
         epoch=next(_select(connection, "SELECT number FROM epoch"))[0],
         decisions=decisions,
         contradictions=[Contradiction(*row) for row in contradictions],
+        resolutions=[Resolution(*row) for row in _select(connection, "SELECT * FROM resolution ORDER BY at_us")],
         chain=_read_chain(connection),
     )
 

@@ -60,10 +60,21 @@ def audit(*, is_watched: bool, is_of_files: bool, outbox: Path | None, output: s
 
 
 def _describe(report: Any, is_watched: bool) -> list[str]:
+    from nodes.core.violations import format_payment_id
+
     seen = f"{report.decisions:,} decisions, {report.entries:,} entries | {report.in_doubt} in doubt"
     verdict = f"FAILED: {len(report.findings)} found wrong" if report.findings else "all agrees"
     time_of_day = f"{datetime.now().astimezone():%H:%M:%S}  " if is_watched else ""
-    return [*map(str, report.findings), f"{time_of_day}money {_describe_money(report)} | {seen} | {verdict}"]
+    resolved = [
+        f"resolved by {each.who} as {'committed' if each.commit else 'aborted'}: payment"
+        f" {format_payment_id(each.payment_id)} of {each.payer}, epoch {each.epoch}: {each.why}"
+        for each in report.resolutions
+    ]
+    return [
+        *map(str, report.findings),
+        *resolved,
+        f"{time_of_day}money {_describe_money(report)} | {seen} | {verdict}",
+    ]
 
 
 def _describe_money(report: Any) -> str:
@@ -94,4 +105,7 @@ def _make_document(report: Any) -> dict[str, Any]:
         "entries": report.entries,
         "in_doubt": report.in_doubt,
         "findings": findings,
+        "resolutions": [
+            {**each._asdict(), "payment_id": format_payment_id(each.payment_id)} for each in report.resolutions
+        ],
     }

@@ -13,6 +13,7 @@ from nodes.core.coordinator import (
     Overloaded,
 )
 from nodes.core.messages import Decide, Decision, Outcome, Payment, Reason, Vote, VoteKind
+from nodes.core.resolution import Resolution, State
 
 ID = bytes(range(16))
 PAYMENT = Payment(ID, "alice", "HDFC", "bob", "ICICI", 100, "INR", "rent")
@@ -302,6 +303,28 @@ def test_a_bank_that_has_no_part_in_a_payment_hears_nothing_of_its_decision():
 
 def test_an_inquiry_about_what_nobody_asked_for_hears_aborted():
     assert Gateway().ask("HDFC") == [decide(False)]
+
+
+@pytest.mark.parametrize("commit", [True, False])
+def test_what_an_operator_has_resolved_is_the_answer_from_then_on_and_cannot_be_turned(commit):
+    gateway = Gateway()
+    word = Resolution(*KEY, 9, commit, "eve", "restored", 1)
+    banks = {"HDFC": State.PREPARED, "ICICI": State.PREPARED}
+    assert gateway.coordinator.resolve(word, banks, None) == ""
+    assert gateway.ask("HDFC", epoch=9) == [decide(commit, epoch=9)]
+    assert "contradicts" in gateway.coordinator.resolve(word._replace(commit=not commit), banks, None)
+    assert "nothing to resolve" in gateway.coordinator.resolve(word, banks, None)
+
+
+def test_an_operator_cannot_resolve_what_is_under_way_or_decided():
+    gateway = Gateway()
+    gateway.begin()
+    word = Resolution(*KEY, 5, False, "eve", "in a hurry", 1)
+    assert "under way" in gateway.coordinator.resolve(word, {"HDFC": State.PREPARED}, None)
+    gateway.vote("HDFC")
+    gateway.vote("ICICI")
+    assert "contradicts" in gateway.coordinator.resolve(word, {"HDFC": State.PREPARED}, gateway.disk[KEY])
+    assert gateway.ask("HDFC") == [decide(True)]
 
 
 def test_an_inquiry_about_a_later_epoch_than_ours_is_an_alarm_and_no_answer():

@@ -4,6 +4,7 @@ import apsw
 import pytest
 
 from nodes.core.messages import Contradiction, Decision, Outcome, Payment, Reason
+from nodes.core.resolution import Resolution
 from nodes.gateway.store import GatewayStore
 from nodes.runtime.database import BooksAltered
 from tests.altered_books import alter
@@ -116,6 +117,17 @@ def test_revoked_tokens_are_remembered_until_they_expire(store):
     store.revoke_token("b", 200.0)
     store.revoke_token("b", 200.0)
     assert store.revoked_tokens(now=150.0) == [("b", 200.0)]
+
+
+def test_what_operators_resolved_is_kept_and_written_once(store):
+    word = Resolution(b"x" * 16, "alice", 9, True, "eve", "restored", 5)
+    store.save_resolution(word)
+    assert store.resolutions() == [word]
+    with pytest.raises(apsw.ConstraintError):
+        store.save_resolution(word._replace(commit=False))
+    for statement in ("UPDATE resolution SET is_commit = 0", "DELETE FROM resolution"):
+        with pytest.raises(apsw.ConstraintError, match="written once"):
+            store._execute(statement)
 
 
 def test_contradictions_are_kept(store):

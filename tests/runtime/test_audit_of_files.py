@@ -125,6 +125,23 @@ def test_what_a_hand_altered_is_found(paid_once, tmp_path, case):
     assert any(found.startswith(said.format(payment_id)) for found in findings(cluster)), findings(cluster)
 
 
+def test_what_an_operator_resolved_is_told_and_no_fault(paid_once, tmp_path):
+    """A hold and an alarm of an epoch that the gateway has not begun, as its records are older."""
+    cluster = paid_once[0].copy(tmp_path)
+    gateway = cluster.paths["gateway"]
+    alter(
+        cluster.paths["SBI"], "INSERT INTO hold VALUES (zeroblob(16), 'bob', 9, 'bob', '@HDFC/INR', 5, 'INR', 7)"
+    )
+    alter(cluster.paths["SBI"], "UPDATE account SET held = 5 WHERE name = 'bob'")
+    alter(cluster.paths["SBI"], "INSERT INTO account VALUES ('@HDFC/INR', 'INR', 0, 0, 5)")
+    alter(gateway, "INSERT INTO contradiction VALUES (1, zeroblob(16), 'bob', 9, 'SBI holds it', 'epoch 1', 7)")
+    assert {line.partition(":")[0] for line in findings(cluster)} == {"holds", "atomicity"}
+    alter(gateway, "INSERT INTO resolution VALUES (zeroblob(16), 'bob', 9, 0, 'eve', 'restored', 7)")
+    report = cluster.audit()
+    assert report.findings == []
+    assert [(each.who, each.why) for each in report.resolutions] == [("eve", "restored")]
+
+
 def test_a_tail_that_was_cut_off_cleanly_is_found_by_what_others_have_heard(cluster):
     first, second = cluster.pay(), cluster.pay()
     cluster.stop()

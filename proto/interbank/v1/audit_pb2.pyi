@@ -53,25 +53,31 @@ class ReadStandingResponse(_message.Message):
     HOLDS_FIELD_NUMBER: _builtins.int
     CONTRADICTIONS_FIELD_NUMBER: _builtins.int
     NEXT_START_FIELD_NUMBER: _builtins.int
+    RESOLUTIONS_FIELD_NUMBER: _builtins.int
     next_start: _builtins.int
     """0 on the last page."""
     @_builtins.property
     def accounts(self) -> _containers.RepeatedCompositeFieldContainer[Global___AccountRecord]: ...
     @_builtins.property
-    def holds(self) -> _containers.RepeatedCompositeFieldContainer[Global___HoldRecord]: ...
+    def holds(self) -> _containers.RepeatedCompositeFieldContainer[_bank_pb2.HoldRecord]: ...
     @_builtins.property
     def contradictions(self) -> _containers.RepeatedCompositeFieldContainer[_bank_pb2.Contradiction]: ...
+    @_builtins.property
+    def resolutions(self) -> _containers.RepeatedCompositeFieldContainer[Global___ResolutionRecord]:
+        """What operators resolved by hand (gateway)."""
+
     def __init__(
         self,
         *,
         accounts: _abc.Iterable[Global___AccountRecord] | None = ...,
-        holds: _abc.Iterable[Global___HoldRecord] | None = ...,
+        holds: _abc.Iterable[_bank_pb2.HoldRecord] | None = ...,
         contradictions: _abc.Iterable[_bank_pb2.Contradiction] | None = ...,
         next_start: _builtins.int = ...,
+        resolutions: _abc.Iterable[Global___ResolutionRecord] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accounts", b"accounts", "contradictions", b"contradictions", "holds", b"holds", "next_start", b"next_start"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accounts", b"accounts", "contradictions", b"contradictions", "holds", b"holds", "next_start", b"next_start", "resolutions", b"resolutions"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -109,19 +115,17 @@ class AccountRecord(_message.Message):
 Global___AccountRecord: _TypeAlias = AccountRecord  # noqa: Y015
 
 @_typing.final
-class HoldRecord(_message.Message):
+class ResolutionRecord(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     KEY_FIELD_NUMBER: _builtins.int
-    DEBIT_ACCOUNT_FIELD_NUMBER: _builtins.int
-    CREDIT_ACCOUNT_FIELD_NUMBER: _builtins.int
-    AMOUNT_MINOR_FIELD_NUMBER: _builtins.int
-    CURRENCY_FIELD_NUMBER: _builtins.int
+    COMMIT_FIELD_NUMBER: _builtins.int
+    WHO_FIELD_NUMBER: _builtins.int
+    WHY_FIELD_NUMBER: _builtins.int
     AT_US_FIELD_NUMBER: _builtins.int
-    debit_account: _builtins.str
-    credit_account: _builtins.str
-    amount_minor: _builtins.int
-    currency: _builtins.str
+    commit: _builtins.bool
+    who: _builtins.str
+    why: _builtins.str
     at_us: _builtins.int
     @_builtins.property
     def key(self) -> _bank_pb2.TransactionKey: ...
@@ -129,19 +133,18 @@ class HoldRecord(_message.Message):
         self,
         *,
         key: _bank_pb2.TransactionKey | None = ...,
-        debit_account: _builtins.str = ...,
-        credit_account: _builtins.str = ...,
-        amount_minor: _builtins.int = ...,
-        currency: _builtins.str = ...,
+        commit: _builtins.bool = ...,
+        who: _builtins.str = ...,
+        why: _builtins.str = ...,
         at_us: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["key", b"key"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount_minor", b"amount_minor", "at_us", b"at_us", "credit_account", b"credit_account", "currency", b"currency", "debit_account", b"debit_account", "key", b"key"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_us", b"at_us", "commit", b"commit", "key", b"key", "who", b"who", "why", b"why"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___HoldRecord: _TypeAlias = HoldRecord  # noqa: Y015
+Global___ResolutionRecord: _TypeAlias = ResolutionRecord  # noqa: Y015
 
 @_typing.final
 class ReadRecordsRequest(_message.Message):

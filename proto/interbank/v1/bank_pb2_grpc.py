@@ -54,6 +54,16 @@ class BankServiceStub(object):
                 request_serializer=interbank_dot_v1_dot_bank__pb2.GetTransactionsRequest.SerializeToString,
                 response_deserializer=interbank_dot_v1_dot_bank__pb2.GetTransactionsResponse.FromString,
                 _registered_method=True)
+        self.ListInDoubt = channel.unary_unary(
+                '/interbank.v1.BankService/ListInDoubt',
+                request_serializer=interbank_dot_v1_dot_bank__pb2.ListInDoubtRequest.SerializeToString,
+                response_deserializer=interbank_dot_v1_dot_bank__pb2.ListInDoubtResponse.FromString,
+                _registered_method=True)
+        self.AskGateway = channel.unary_unary(
+                '/interbank.v1.BankService/AskGateway',
+                request_serializer=interbank_dot_v1_dot_bank__pb2.AskGatewayRequest.SerializeToString,
+                response_deserializer=interbank_dot_v1_dot_bank__pb2.AskGatewayResponse.FromString,
+                _registered_method=True)
         self.GetTotals = channel.unary_unary(
                 '/interbank.v1.BankService/GetTotals',
                 request_serializer=interbank_dot_v1_dot_bank__pb2.GetTotalsRequest.SerializeToString,
@@ -95,6 +105,20 @@ class BankServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListInDoubt(self, request, context):
+        """All that is held for a decision that is not known here, oldest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AskGateway(self, request, context):
+        """Asks the gateway about all of it now.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetTotals(self, request, context):
         """Sums over the ledger, folded from the journal.
         """
@@ -124,6 +148,16 @@ def add_BankServiceServicer_to_server(servicer, server):
                     servicer.GetTransactions,
                     request_deserializer=interbank_dot_v1_dot_bank__pb2.GetTransactionsRequest.FromString,
                     response_serializer=interbank_dot_v1_dot_bank__pb2.GetTransactionsResponse.SerializeToString,
+            ),
+            'ListInDoubt': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListInDoubt,
+                    request_deserializer=interbank_dot_v1_dot_bank__pb2.ListInDoubtRequest.FromString,
+                    response_serializer=interbank_dot_v1_dot_bank__pb2.ListInDoubtResponse.SerializeToString,
+            ),
+            'AskGateway': grpc.unary_unary_rpc_method_handler(
+                    servicer.AskGateway,
+                    request_deserializer=interbank_dot_v1_dot_bank__pb2.AskGatewayRequest.FromString,
+                    response_serializer=interbank_dot_v1_dot_bank__pb2.AskGatewayResponse.SerializeToString,
             ),
             'GetTotals': grpc.unary_unary_rpc_method_handler(
                     servicer.GetTotals,
@@ -239,6 +273,60 @@ class BankService(object):
             '/interbank.v1.BankService/GetTransactions',
             interbank_dot_v1_dot_bank__pb2.GetTransactionsRequest.SerializeToString,
             interbank_dot_v1_dot_bank__pb2.GetTransactionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListInDoubt(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/interbank.v1.BankService/ListInDoubt',
+            interbank_dot_v1_dot_bank__pb2.ListInDoubtRequest.SerializeToString,
+            interbank_dot_v1_dot_bank__pb2.ListInDoubtResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AskGateway(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/interbank.v1.BankService/AskGateway',
+            interbank_dot_v1_dot_bank__pb2.AskGatewayRequest.SerializeToString,
+            interbank_dot_v1_dot_bank__pb2.AskGatewayResponse.FromString,
             options,
             channel_credentials,
             insecure,

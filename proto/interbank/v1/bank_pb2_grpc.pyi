@@ -44,6 +44,10 @@ class BankServiceStub:
     """The accounts of one user (none or one: a user has at most one per bank)."""
     GetTransactions: _grpc.UnaryUnaryMultiCallable[_bank_pb2.GetTransactionsRequest, _bank_pb2.GetTransactionsResponse]
     """What this bank knows of a payment id, every epoch and payer."""
+    ListInDoubt: _grpc.UnaryUnaryMultiCallable[_bank_pb2.ListInDoubtRequest, _bank_pb2.ListInDoubtResponse]
+    """All that is held for a decision that is not known here, oldest first."""
+    AskGateway: _grpc.UnaryUnaryMultiCallable[_bank_pb2.AskGatewayRequest, _bank_pb2.AskGatewayResponse]
+    """Asks the gateway about all of it now."""
     GetTotals: _grpc.UnaryUnaryMultiCallable[_bank_pb2.GetTotalsRequest, _bank_pb2.GetTotalsResponse]
     """Sums over the ledger, folded from the journal."""
 
@@ -63,6 +67,10 @@ class BankServiceAsyncStub(BankServiceStub):
     """The accounts of one user (none or one: a user has at most one per bank)."""
     GetTransactions: _aio.UnaryUnaryMultiCallable[_bank_pb2.GetTransactionsRequest, _bank_pb2.GetTransactionsResponse]  # type: ignore[assignment]
     """What this bank knows of a payment id, every epoch and payer."""
+    ListInDoubt: _aio.UnaryUnaryMultiCallable[_bank_pb2.ListInDoubtRequest, _bank_pb2.ListInDoubtResponse]  # type: ignore[assignment]
+    """All that is held for a decision that is not known here, oldest first."""
+    AskGateway: _aio.UnaryUnaryMultiCallable[_bank_pb2.AskGatewayRequest, _bank_pb2.AskGatewayResponse]  # type: ignore[assignment]
+    """Asks the gateway about all of it now."""
     GetTotals: _aio.UnaryUnaryMultiCallable[_bank_pb2.GetTotalsRequest, _bank_pb2.GetTotalsResponse]  # type: ignore[assignment]
     """Sums over the ledger, folded from the journal."""
 
@@ -103,6 +111,22 @@ class BankServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_bank_pb2.GetTransactionsResponse, _abc.Awaitable[_bank_pb2.GetTransactionsResponse]]:
         """What this bank knows of a payment id, every epoch and payer."""
+
+    @_abc_1.abstractmethod
+    def ListInDoubt(
+        self,
+        request: _bank_pb2.ListInDoubtRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_bank_pb2.ListInDoubtResponse, _abc.Awaitable[_bank_pb2.ListInDoubtResponse]]:
+        """All that is held for a decision that is not known here, oldest first."""
+
+    @_abc_1.abstractmethod
+    def AskGateway(
+        self,
+        request: _bank_pb2.AskGatewayRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_bank_pb2.AskGatewayResponse, _abc.Awaitable[_bank_pb2.AskGatewayResponse]]:
+        """Asks the gateway about all of it now."""
 
     @_abc_1.abstractmethod
     def GetTotals(

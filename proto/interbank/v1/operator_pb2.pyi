@@ -377,6 +377,97 @@ class BankTrace(_message.Message):
 Global___BankTrace: _TypeAlias = BankTrace  # noqa: Y015
 
 @_typing.final
+class JudgeInDoubtRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TRANSACTIONS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def transactions(self) -> _containers.RepeatedCompositeFieldContainer[_bank_pb2.TransactionKey]: ...
+    def __init__(
+        self,
+        *,
+        transactions: _abc.Iterable[_bank_pb2.TransactionKey] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["transactions", b"transactions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___JudgeInDoubtRequest: _TypeAlias = JudgeInDoubtRequest  # noqa: Y015
+
+@_typing.final
+class JudgeInDoubtResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SAID_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def said(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """One line for each that was asked about, in that order."""
+
+    def __init__(
+        self,
+        *,
+        said: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["said", b"said"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___JudgeInDoubtResponse: _TypeAlias = JudgeInDoubtResponse  # noqa: Y015
+
+@_typing.final
+class ResolveInDoubtRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BANK_FIELD_NUMBER: _builtins.int
+    TRANSACTION_FIELD_NUMBER: _builtins.int
+    COMMIT_FIELD_NUMBER: _builtins.int
+    WHO_FIELD_NUMBER: _builtins.int
+    WHY_FIELD_NUMBER: _builtins.int
+    bank: _builtins.str
+    """The bank that holds it."""
+    commit: _builtins.bool
+    who: _builtins.str
+    """Written down, and shown by every audit: who says so, and why."""
+    why: _builtins.str
+    @_builtins.property
+    def transaction(self) -> _bank_pb2.TransactionKey: ...
+    def __init__(
+        self,
+        *,
+        bank: _builtins.str = ...,
+        transaction: _bank_pb2.TransactionKey | None = ...,
+        commit: _builtins.bool = ...,
+        who: _builtins.str = ...,
+        why: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["transaction", b"transaction"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bank", b"bank", "commit", b"commit", "transaction", b"transaction", "who", b"who", "why", b"why"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResolveInDoubtRequest: _TypeAlias = ResolveInDoubtRequest  # noqa: Y015
+
+@_typing.final
+class ResolveInDoubtResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResolveInDoubtResponse: _TypeAlias = ResolveInDoubtResponse  # noqa: Y015
+
+@_typing.final
 class TakeCutRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 

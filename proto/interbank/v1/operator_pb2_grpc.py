@@ -121,6 +121,16 @@ class OperatorServiceStub(object):
                 request_serializer=interbank_dot_v1_dot_operator__pb2.TakeCutRequest.SerializeToString,
                 response_deserializer=interbank_dot_v1_dot_operator__pb2.TakeCutResponse.FromString,
                 _registered_method=True)
+        self.JudgeInDoubt = channel.unary_unary(
+                '/interbank.v1.OperatorService/JudgeInDoubt',
+                request_serializer=interbank_dot_v1_dot_operator__pb2.JudgeInDoubtRequest.SerializeToString,
+                response_deserializer=interbank_dot_v1_dot_operator__pb2.JudgeInDoubtResponse.FromString,
+                _registered_method=True)
+        self.ResolveInDoubt = channel.unary_unary(
+                '/interbank.v1.OperatorService/ResolveInDoubt',
+                request_serializer=interbank_dot_v1_dot_operator__pb2.ResolveInDoubtRequest.SerializeToString,
+                response_deserializer=interbank_dot_v1_dot_operator__pb2.ResolveInDoubtResponse.FromString,
+                _registered_method=True)
         self.CollectTotals = channel.unary_unary(
                 '/interbank.v1.OperatorService/CollectTotals',
                 request_serializer=interbank_dot_v1_dot_operator__pb2.CollectTotalsRequest.SerializeToString,
@@ -147,6 +157,21 @@ class OperatorServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def JudgeInDoubt(self, request, context):
+        """What the gateway answers for transactions that a bank holds in doubt.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResolveInDoubt(self, request, context):
+        """Settles by hand what no record settles: a transaction of an epoch that has not begun
+        here. FAILED_PRECONDITION for whatever contradicts a record, says the same, or is under way.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def CollectTotals(self, request, context):
         """Sums of every bank, for the check that no money was made or lost.
         """
@@ -166,6 +191,16 @@ def add_OperatorServiceServicer_to_server(servicer, server):
                     servicer.TakeCut,
                     request_deserializer=interbank_dot_v1_dot_operator__pb2.TakeCutRequest.FromString,
                     response_serializer=interbank_dot_v1_dot_operator__pb2.TakeCutResponse.SerializeToString,
+            ),
+            'JudgeInDoubt': grpc.unary_unary_rpc_method_handler(
+                    servicer.JudgeInDoubt,
+                    request_deserializer=interbank_dot_v1_dot_operator__pb2.JudgeInDoubtRequest.FromString,
+                    response_serializer=interbank_dot_v1_dot_operator__pb2.JudgeInDoubtResponse.SerializeToString,
+            ),
+            'ResolveInDoubt': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResolveInDoubt,
+                    request_deserializer=interbank_dot_v1_dot_operator__pb2.ResolveInDoubtRequest.FromString,
+                    response_serializer=interbank_dot_v1_dot_operator__pb2.ResolveInDoubtResponse.SerializeToString,
             ),
             'CollectTotals': grpc.unary_unary_rpc_method_handler(
                     servicer.CollectTotals,
@@ -228,6 +263,60 @@ class OperatorService(object):
             '/interbank.v1.OperatorService/TakeCut',
             interbank_dot_v1_dot_operator__pb2.TakeCutRequest.SerializeToString,
             interbank_dot_v1_dot_operator__pb2.TakeCutResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def JudgeInDoubt(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/interbank.v1.OperatorService/JudgeInDoubt',
+            interbank_dot_v1_dot_operator__pb2.JudgeInDoubtRequest.SerializeToString,
+            interbank_dot_v1_dot_operator__pb2.JudgeInDoubtResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResolveInDoubt(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/interbank.v1.OperatorService/ResolveInDoubt',
+            interbank_dot_v1_dot_operator__pb2.ResolveInDoubtRequest.SerializeToString,
+            interbank_dot_v1_dot_operator__pb2.ResolveInDoubtResponse.FromString,
             options,
             channel_credentials,
             insecure,

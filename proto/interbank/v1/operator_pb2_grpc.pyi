@@ -70,6 +70,12 @@ class OperatorServiceStub:
     """Finds a moment at which every bank has carried out all that was decided until then,
     without holding up a payment. UNAVAILABLE while a bank is away.
     """
+    JudgeInDoubt: _grpc.UnaryUnaryMultiCallable[_operator_pb2.JudgeInDoubtRequest, _operator_pb2.JudgeInDoubtResponse]
+    """What the gateway answers for transactions that a bank holds in doubt."""
+    ResolveInDoubt: _grpc.UnaryUnaryMultiCallable[_operator_pb2.ResolveInDoubtRequest, _operator_pb2.ResolveInDoubtResponse]
+    """Settles by hand what no record settles: a transaction of an epoch that has not begun
+    here. FAILED_PRECONDITION for whatever contradicts a record, says the same, or is under way.
+    """
     CollectTotals: _grpc.UnaryUnaryMultiCallable[_operator_pb2.CollectTotalsRequest, _operator_pb2.CollectTotalsResponse]
     """Sums of every bank, for the check that no money was made or lost."""
 
@@ -83,6 +89,12 @@ class OperatorServiceAsyncStub(OperatorServiceStub):
     TakeCut: _aio.UnaryUnaryMultiCallable[_operator_pb2.TakeCutRequest, _operator_pb2.TakeCutResponse]  # type: ignore[assignment]
     """Finds a moment at which every bank has carried out all that was decided until then,
     without holding up a payment. UNAVAILABLE while a bank is away.
+    """
+    JudgeInDoubt: _aio.UnaryUnaryMultiCallable[_operator_pb2.JudgeInDoubtRequest, _operator_pb2.JudgeInDoubtResponse]  # type: ignore[assignment]
+    """What the gateway answers for transactions that a bank holds in doubt."""
+    ResolveInDoubt: _aio.UnaryUnaryMultiCallable[_operator_pb2.ResolveInDoubtRequest, _operator_pb2.ResolveInDoubtResponse]  # type: ignore[assignment]
+    """Settles by hand what no record settles: a transaction of an epoch that has not begun
+    here. FAILED_PRECONDITION for whatever contradicts a record, says the same, or is under way.
     """
     CollectTotals: _aio.UnaryUnaryMultiCallable[_operator_pb2.CollectTotalsRequest, _operator_pb2.CollectTotalsResponse]  # type: ignore[assignment]
     """Sums of every bank, for the check that no money was made or lost."""
@@ -106,6 +118,24 @@ class OperatorServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_operator_pb2.TakeCutResponse, _abc.Awaitable[_operator_pb2.TakeCutResponse]]:
         """Finds a moment at which every bank has carried out all that was decided until then,
         without holding up a payment. UNAVAILABLE while a bank is away.
+        """
+
+    @_abc_1.abstractmethod
+    def JudgeInDoubt(
+        self,
+        request: _operator_pb2.JudgeInDoubtRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operator_pb2.JudgeInDoubtResponse, _abc.Awaitable[_operator_pb2.JudgeInDoubtResponse]]:
+        """What the gateway answers for transactions that a bank holds in doubt."""
+
+    @_abc_1.abstractmethod
+    def ResolveInDoubt(
+        self,
+        request: _operator_pb2.ResolveInDoubtRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operator_pb2.ResolveInDoubtResponse, _abc.Awaitable[_operator_pb2.ResolveInDoubtResponse]]:
+        """Settles by hand what no record settles: a transaction of an epoch that has not begun
+        here. FAILED_PRECONDITION for whatever contradicts a record, says the same, or is under way.
         """
 
     @_abc_1.abstractmethod

@@ -1,0 +1,106 @@
+"""`cluster indoubt`: what banks hold without knowing the decision, and what may be done about it."""
+
+import getpass
+import json
+import time
+from typing import Any
+
+import click
+
+from orchestrator.commands.options import folder_option, output_option
+from orchestrator.folder import ClusterFolder
+
+
+@click.group()
+def indoubt() -> None:
+    """Look at what banks have promised and not heard of; have them ask; settle what no record settles."""
+
+
+@indoubt.command()
+@output_option
+@folder_option
+def ls(*, output: str, folder: ClusterFolder) -> None:
+    """List what each bank holds in doubt, how long, and what the gateway says of it.
+
+    A payment that is under way is among them for some milliseconds: that is no trouble.
+
+    \b
+    Examples:
+      cluster indoubt ls
+      cluster indoubt ls -o json
+    """
+    from nodes.core.violations import format_payment_id
+    from orchestrator.doubt import list_in_doubt
+    from orchestrator.shell.rendering import show_amount
+    from orchestrator.text_table import format_columns
+
+    held, silent = list_in_doubt(folder)
+    if output == "json":
+        click.echo(json.dumps([_make_document(bank, hold, said) for bank, hold, said in held]))
+    else:
+        rows = [("BANK", "ID", "PAYER", "EPOCH", "AGE", "AMOUNT", "GATEWAY")]
+        for bank, hold, said in held:
+            age = f"{max(0.0, time.time() - hold.at_us / 1_000_000):.1f} s"
+            amount = show_amount(hold.amount_minor, hold.currency)
+            who = format_payment_id(hold.key.payment_id), hold.key.payer, str(hold.key.epoch)
+            rows.append((bank, *who, age, amount, said))
+        for line in format_columns(rows) if held else ["Nothing is in doubt."]:
+            click.echo(line)
+    for bank, why in silent.items():
+        click.echo(f"{bank} cannot be asked: {why}", err=True)
+
+
+@indoubt.command()
+@click.argument("banks", nargs=-1, metavar="[BANK...]")
+@folder_option
+def retry(*, banks: tuple[str, ...], folder: ClusterFolder) -> None:
+    """Have banks ask the gateway now about all that they hold; all banks if none is named.
+
+    They do so by themselves every second or two.
+    """
+    from orchestrator.doubt import ask_gateway
+
+    for bank, (asked, answered) in ask_gateway(folder, banks).items():
+        click.echo(f"{bank}: asked about {asked}, heard of {answered}")
+
+
+@indoubt.command()
+@click.argument("bank")
+@click.argument("payment_id", metavar="ID")
+@click.option("--commit/--abort", "is_commit", required=True, default=None, help="What to settle it as.")
+@click.option("--reason", "why", required=True, help="Why; kept for ever, and shown by every audit.")
+@click.option("--by", "who", default=getpass.getuser, show_default="your login", help="Who says so.")
+@folder_option
+def resolve(*, bank: str, payment_id: str, is_commit: bool, why: str, who: str, folder: ClusterFolder) -> None:
+    """Settle what no record settles: a transaction of an epoch that has not begun at the gateway.
+
+    That is so when the gateway's records were restored from an old copy. Whatever contradicts
+    a record of the gateway or of a bank is refused, as is what is under way, and what has an
+    answer already. It is written once, with who and why.
+
+    \b
+    Example:
+      cluster indoubt resolve HDFC 01890a5d-ac96-774b-bcce-b302099a8057 --abort --reason "restored"
+    """
+    from orchestrator.doubt import resolve_in_doubt
+
+    for payer in resolve_in_doubt(folder, bank, payment_id.lower(), is_commit=is_commit, who=who, why=why):
+        settled = "committed" if is_commit else "aborted"
+        click.echo(f"{bank}: the payment {payment_id} of {payer} is resolved as {settled}")
+
+
+def _make_document(bank: str, hold: Any, said: str) -> dict[str, Any]:
+    from nodes.core.violations import format_payment_id
+
+    return {
+        "bank": bank,
+        "payment_id": format_payment_id(hold.key.payment_id),
+        "payer": hold.key.payer,
+        "epoch": hold.key.epoch,
+        "at_us": hold.at_us,
+        "amount_minor": hold.amount_minor,
+        "currency": hold.currency,
+        "debit_account": hold.debit_account,
+        "credit_account": hold.credit_account,
+        "gateway": said,
+    }
