@@ -16,6 +16,7 @@ Source: sqlite.org/wal.html, sqlite.org/pragma.html#pragma_synchronous.
 
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -79,8 +80,10 @@ def _keep_private(path: Path) -> None:
     if not path.exists():
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     for file in (path, path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")):
-        if file.exists() and file.stat().st_mode & 0o077:
-            file.chmod(0o600)
+        # Another process that shares an outbox may close it, and so remove its log, between any two looks.
+        with suppress(FileNotFoundError):
+            if file.stat().st_mode & 0o077:
+                file.chmod(0o600)
 
 
 def _demand_durability(connection: apsw.Connection) -> None:

@@ -1,5 +1,7 @@
 """The database file: what is counted as a commit is an fsync of the log."""
 
+from pathlib import Path
+
 import apsw
 import pytest
 
@@ -47,6 +49,14 @@ def test_a_database_is_for_its_owner_alone_and_an_older_one_is_mended(tmp_path):
     modes = {file.name: file.stat().st_mode & 0o777 for file in tmp_path.iterdir()}
     connection.close()
     assert modes == {"x.db": 0o600, "x.db-wal": 0o600}
+
+
+def test_a_log_that_another_process_removes_meanwhile_is_no_trouble(tmp_path, monkeypatch):
+    path = tmp_path / "outbox.db"
+    open_database(path, SCHEMA, 1).close()
+    # It was there when it was looked for, and is not there any more.
+    monkeypatch.setattr(Path, "exists", lambda _: True)
+    open_database(path, SCHEMA, 1).close()
 
 
 def test_each_commit_that_is_counted_is_one_sync_of_the_log(tmp_path, syncs):
