@@ -50,6 +50,8 @@ class Cuts:
         self, coordinator: Coordinator, chain: ChainTable, links: Mapping[str, BankLink], wake: Callable[[], None]
     ) -> None:
         self.number = 0
+        self.kept_number = 0
+        """The newest cut whose books are kept: the money check takes others meanwhile."""
         self.inquiries = 0
         """How many inquiries were answered: they do not keep to the order of the streams."""
         self._coordinator = coordinator
@@ -75,6 +77,8 @@ class Cuts:
     async def _ask(self, keep_books: bool) -> list[pb.BankCut]:
         self.number += 1
         self._keeps_books = keep_books
+        if keep_books:
+            self.kept_number = self.number
         asked = self._asked = asyncio.get_running_loop().create_future()
         self._answers = {}
         self._wake()

@@ -72,7 +72,9 @@ class OperatorService(operator_pb2_grpc.OperatorServiceServicer):
 
     def standing(self) -> Standing:
         """Return what changes in the gateway's records, for an auditor."""
-        return Standing(self._loop.cuts.number, (), (), self._store.contradictions(), self._store.resolutions())
+        return Standing(
+            self._loop.cuts.kept_number, (), (), self._store.contradictions(), self._store.resolutions()
+        )
 
     async def CollectTotals(self, request: pb.CollectTotalsRequest, context: Context) -> pb.CollectTotalsResponse:
         """Ask every bank for its sums."""
