@@ -136,7 +136,9 @@ class PaymentService(payment_pb2_grpc.PaymentServiceServicer):
         if under_way is not None:
             shown = write_open_payment(under_way.payment, user, under_way.created_at_us)
             return pb.GetPaymentResponse(payment=shown)
-        for decision in self._store.decisions_of(payment_id):
+        decisions = self._store.decisions_of(payment_id)
+        # The user's own first: whoever paid them may have used the same id.
+        for decision in sorted(decisions, key=lambda decision: decision.payment.payer != user):
             payment = decision.payment
             if user == payment.payer or (user == payment.payee and decision.is_committed):
                 return pb.GetPaymentResponse(payment=write_decision(decision, user))

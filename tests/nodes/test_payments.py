@@ -104,6 +104,16 @@ def test_a_payment_of_another_user_is_not_there(nodes):
         assert missing.value.code() is grpc.StatusCode.NOT_FOUND
 
 
+def test_of_two_payments_under_one_id_each_user_sees_their_own_first(nodes):
+    with nodes.client("alice") as alice, nodes.client("bob") as bob:
+        paid = alice.pay("bob@HDFC", 100)
+        bob.pay("alice@ICICI", 70, payer="bob@HDFC", payment_id=paid.payment_id)
+        request = pb.GetPaymentRequest(payment_id=paid.payment_id)
+        for caller, amount_minor in ((alice, 100), (bob, 70)):
+            shown = caller.stub.GetPayment(request, timeout=5, metadata=caller.metadata).payment
+            assert (shown.direction, shown.amount_minor) == (pb.DIRECTION_OUTGOING, amount_minor)
+
+
 def test_roles_decide_who_may_pay_and_who_may_look(nodes):
     with nodes.client("dave") as dave, nodes.client("eve") as eve:
         with pytest.raises(grpc.RpcError) as refused:
