@@ -39,6 +39,7 @@ from nodes.client.errors import (
     explain_refused,
 )
 from nodes.core.names import Identity, PeerKind
+from nodes.runtime.rpc import REQUEST_ID_KEY
 from nodes.runtime.tls import Tls, dial
 
 _CALL_TIMEOUT_S = 5.0
@@ -194,8 +195,13 @@ class AsyncClient:
                 self._fail(error)
 
     async def _send(self, stream: Stream) -> None:
-        """Send what has gathered, message by message, once the line stands."""
+        """Send what has gathered, message by message, once the stream was let in.
+
+        gRPC calls a write that meets a refusal an internal error, and hides the refusal.
+        """
         await self._reach()
+        if not any(key == REQUEST_ID_KEY for key, _ in await stream.initial_metadata()):
+            return
         while True:
             await self._gathered.wait()
             batch = self._waiting[:_MESSAGE_ITEMS_MAX]

@@ -13,7 +13,7 @@ from uuid import uuid4
 
 import grpc
 from google.protobuf.message import Message
-from structlog.contextvars import bind_contextvars
+from structlog.contextvars import bind_contextvars, get_contextvars
 from structlog.typing import FilteringBoundLogger
 
 from nodes.runtime.access import Caller, Gatekeeper, set_caller
@@ -134,6 +134,8 @@ class ServerCalls(grpc.aio.ServerInterceptor):
             try:
                 lines.opened()
                 with self._admit(method, context, self._streams) as caller, self._live.hold(context):
+                    # Who opens a stream learns at once that it was let in, and by what id it is logged.
+                    await context.send_initial_metadata(((REQUEST_ID_KEY, get_contextvars()["request_id"]),))
                     requests = lines.watch(self._read(asked, method, context, caller))
                     async with aclosing(behaviour(requests, context)) as responses:
                         async for response in responses:
