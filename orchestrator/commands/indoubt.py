@@ -9,6 +9,7 @@ import click
 
 from orchestrator.commands.options import folder_option, output_option
 from orchestrator.folder import ClusterFolder
+from orchestrator.outcome import tell
 
 
 @click.group()
@@ -52,16 +53,24 @@ def ls(*, output: str, folder: ClusterFolder) -> None:
 
 @indoubt.command()
 @click.argument("banks", nargs=-1, metavar="[BANK...]")
+@output_option
 @folder_option
-def retry(*, banks: tuple[str, ...], folder: ClusterFolder) -> None:
+def retry(*, banks: tuple[str, ...], output: str, folder: ClusterFolder) -> None:
     """Have banks ask the gateway now about all that they hold; all banks if none is named.
 
     They do so by themselves every second or two.
+
+    \b
+    Examples:
+      cluster indoubt retry
+      cluster indoubt retry HDFC
     """
     from orchestrator.doubt import ask_gateway
 
     for bank, (asked, answered) in ask_gateway(folder, banks).items():
-        click.echo(f"{bank}: asked about {asked}, heard of {answered}")
+        tell(
+            output, f"{bank}: asked about {asked}, heard of {answered}", bank=bank, asked=asked, answered=answered
+        )
 
 
 @indoubt.command()
@@ -70,8 +79,11 @@ def retry(*, banks: tuple[str, ...], folder: ClusterFolder) -> None:
 @click.option("--commit/--abort", "is_commit", required=True, default=None, help="What to settle it as.")
 @click.option("--reason", "why", required=True, help="Why; kept for ever, and shown by every audit.")
 @click.option("--by", "who", default=getpass.getuser, show_default="your login", help="Who says so.")
+@output_option
 @folder_option
-def resolve(*, bank: str, payment_id: str, is_commit: bool, why: str, who: str, folder: ClusterFolder) -> None:
+def resolve(  # noqa: PLR0913 - the options that say who settles what, and why
+    *, bank: str, payment_id: str, is_commit: bool, why: str, who: str, output: str, folder: ClusterFolder
+) -> None:
     """Settle what no record settles: a transaction of an epoch that has not begun at the gateway.
 
     That is so when the gateway's records were restored from an old copy. Whatever contradicts
@@ -79,14 +91,15 @@ def resolve(*, bank: str, payment_id: str, is_commit: bool, why: str, who: str, 
     answer already. It is written once, with who and why.
 
     \b
-    Example:
+    Examples:
       cluster indoubt resolve HDFC 01890a5d-ac96-774b-bcce-b302099a8057 --abort --reason "restored"
     """
     from orchestrator.doubt import resolve_in_doubt
 
     for payer in resolve_in_doubt(folder, bank, payment_id.lower(), is_commit=is_commit, who=who, why=why):
         settled = "committed" if is_commit else "aborted"
-        click.echo(f"{bank}: the payment {payment_id} of {payer} is resolved as {settled}")
+        said = f"{bank}: the payment {payment_id} of {payer} is resolved as {settled}"
+        tell(output, said, bank=bank, payment_id=payment_id.lower(), payer=payer, outcome=settled)
 
 
 def _make_document(bank: str, hold: Any, said: str) -> dict[str, Any]:

@@ -26,7 +26,7 @@ def held(cluster):
 
 def test_what_no_record_settles_is_settled_once_by_hand_with_who_and_why(cluster):
     assert cluster.run("indoubt", "ls").stdout == "Nothing is in doubt.\n"
-    assert cluster.run("indoubt", "retry", "SBI").stdout == "SBI: asked about 0, heard of 0\n"
+    assert cluster.run("indoubt", "retry", "SBI").stderr == "SBI: asked about 0, heard of 0\n"
     cluster.run("down")
     alter(cluster.folder / "state" / "HDFC.db", HOLD)
     assert "1 in doubt" in cluster.run("up", expect=4).stdout
@@ -40,7 +40,7 @@ def test_what_no_record_settles_is_settled_once_by_hand_with_who_and_why(cluster
     assert "--reason" in cluster.run(*resolve[:4], "--abort", expect=2).stderr
     elsewhere = [*resolve[:2], "AXIS", *resolve[3:], "--abort"]
     assert "there is no bank AXIS" in cluster.run(*elsewhere, expect=1).stderr
-    assert "is resolved as aborted" in cluster.run(*resolve, "--abort").stdout
+    assert "is resolved as aborted" in cluster.run(*resolve, "--abort").stderr
     wait_until(lambda: not held(cluster), "HDFC has heard")
     found = cluster.run("audit").stdout
     assert f"resolved by eve as aborted: payment {LOST} of alice, epoch 9: restored from backup" in found

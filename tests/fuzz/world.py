@@ -72,6 +72,9 @@ class FakeContext:
     def details(self) -> Any:
         return self.ended and self.ended[1]
 
+    async def send_initial_metadata(self, _: Any) -> None:
+        """Nobody reads it here."""
+
     async def abort(self, code: grpc.StatusCode, details: str, _: Any = ()) -> None:
         self.ended = code, details
         raise grpc.aio.AbortError

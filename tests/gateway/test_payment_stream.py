@@ -26,7 +26,7 @@ class Loop:
 
     def commit_all(self):
         begun, self.begun = self.begun, []
-        for payment, caller in begun:
+        for payment, caller, _ in begun:
             caller(Decided(Decision(1, 1, payment, Outcome.COMMITTED, Reason.NONE, 1, 2), replayed=False))
 
 
@@ -106,7 +106,7 @@ async def test_a_payment_beyond_the_gateways_capacity_is_told_when_to_come_again
     too_many = request()
     await call.send(too_many)
     await settled()
-    [(_, caller)] = call.loop.begun
+    [(_, caller, _)] = call.loop.begun
     caller(Overloaded())
     refused = (await call.end())[too_many.payment_id].refused
     assert refused.code == grpc.StatusCode.RESOURCE_EXHAUSTED.value[0]

@@ -41,7 +41,9 @@ def run_storm(folder: Path, *, handshakes: int, replaced_every_s: float) -> Stor
     files = authority.leaf(identity)
     client = authority.leaf(authority.identity(PeerKind.CLIENT, "shell"))
     server = subprocess.Popen(
-        [sys.executable, "-m", "tests.handshakes.server", *map(str, files)], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-m", "tests.handshakes.server", *map(str, files.paths)],
+        stdout=subprocess.PIPE,
+        text=True,
     )
     storm, ends = Storm(), threading.Event()
     try:

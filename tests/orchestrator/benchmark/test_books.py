@@ -110,7 +110,7 @@ def test_nothing_may_be_in_doubt_for_long_nor_be_lost(monkeypatch, in_doubt, ack
 @pytest.mark.parametrize(("count", "lines"), [(0, 0), (1, 1), (5, 5), (6, 6), (1000, 6)])
 def test_what_the_audit_finds_is_told_the_first_of_it_by_name(count, lines):
     findings = [Finding("money", "HDFC", f"thing {number}") for number in range(count)]
-    told = find_audit_faults(lambda: Report(findings, {}, 0, 0, 0))
+    told = find_audit_faults(lambda: Report(findings, {}, 0, 0, 0, ()))
     assert len(told) == lines
     assert told[:5] == [f"money: HDFC: thing {number}" for number in range(min(count, 5))]
     assert count <= 5 or told[5] == f"and {count - 5} more"
