@@ -99,11 +99,6 @@ class Listed(NamedTuple):
     fault: str
 
 
-class _Authority(NamedTuple):
-    certificate: x509.Certificate
-    key: ec.EllipticCurvePrivateKey
-
-
 def list_leafs(config: ClusterConfig, folder: ClusterFolder) -> list[Leaf]:
     """Return every certificate that the cluster is to have, but for the authority's.
 

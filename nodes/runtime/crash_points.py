@@ -137,5 +137,4 @@ _ACTIONS: dict[str, Callable[[Order], None]] = {
     # The same error where the commit has been made: the caller cannot know.
     "commit-then-error": _io_error,
 }
-ACTIONS = tuple(_ACTIONS)
 """What can be ordered. The last three only where a store writes."""

@@ -18,7 +18,6 @@ from orchestrator.control import SupervisorAway, SupervisorSilent, ask
 from orchestrator.starting import CannotStart, Nodes, NotInTime, wait_for
 
 COURIERS = 2
-_HEALS_WITHIN_S = 30.0
 _ENDS_WITHIN_S = 60.0
 _SETTLED_WITHIN_S = 10.0
 """With all nodes up and all links whole, nothing may be in doubt for longer."""

@@ -18,16 +18,14 @@ from nodes.client import ClientError, Outbox, PaymentRequest, new_payment_id
 from nodes.core.names import PeerKind
 from nodes.core.violations import parse_payment_id
 from nodes.runtime.tls import TlsFiles, dial_blocking, load_tls
-from orchestrator.control import Refused, SupervisorAway
 from orchestrator.crash_registry import Provocation
-from orchestrator.matrix.ground import BANKS, PAYERS, SHELL_USER, CommandFailed, Ground
+from orchestrator.matrix.ground import BANKS, PAYERS, SHELL_USER, Ground
 
 _FROZEN_S = 2.7
 """Longer than a payment may take (2 s), and than a bank keeps quiet about what it holds (1 s)."""
 _CALL_S = 3.0
 _POLL_S = 0.02
 _A_DAY_AND_AN_HOUR_S = 25 * 3600
-_GONE = (SupervisorAway, Refused, CommandFailed)
 
 Steps = Iterator[None]
 

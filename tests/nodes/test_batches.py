@@ -5,19 +5,9 @@ import json
 import pytest
 from interbank.v1 import payment_pb2 as pb
 
-from tests.running_nodes import RunningNodes, wait_until
+from tests.running_nodes import wait_until
 
 pytestmark = pytest.mark.cluster
-
-
-@pytest.fixture(scope="module")
-def nodes(tmp_path_factory):
-    nodes = RunningNodes(tmp_path_factory.mktemp("nodes"))
-    try:
-        nodes.start()
-        yield nodes
-    finally:
-        nodes.stop()
 
 
 def messages(nodes, bank):

@@ -10,21 +10,11 @@ from interbank.v1 import payment_pb2 as pb
 from nodes.runtime.passwords import hash_password
 from nodes.runtime.token_keys import RetiredKey, find_retired, load_token_key, write_retired
 from tests.authority import make_token_key, put_in_place
-from tests.running_nodes import RunningNodes, wait_until
+from tests.running_nodes import wait_until
 
 pytestmark = pytest.mark.cluster
 CODE = grpc.StatusCode
 FAR_OFF = 2**35
-
-
-@pytest.fixture(scope="module")
-def nodes(tmp_path_factory):
-    nodes = RunningNodes(tmp_path_factory.mktemp("nodes"))
-    try:
-        nodes.start()
-        yield nodes
-    finally:
-        nodes.stop()
 
 
 @contextmanager

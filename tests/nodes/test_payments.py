@@ -4,19 +4,7 @@ import grpc
 import pytest
 from interbank.v1 import payment_pb2 as pb
 
-from tests.running_nodes import RunningNodes
-
 pytestmark = pytest.mark.cluster
-
-
-@pytest.fixture(scope="module")
-def nodes(tmp_path_factory):
-    nodes = RunningNodes(tmp_path_factory.mktemp("nodes"))
-    try:
-        nodes.start()
-        yield nodes
-    finally:
-        nodes.stop()
 
 
 def test_a_payment_moves_money_between_two_banks_and_both_see_it(nodes):

@@ -20,16 +20,6 @@ pytestmark = pytest.mark.cluster
 NODES = ("gateway", *BANKS)
 
 
-@pytest.fixture(scope="module")
-def nodes(tmp_path_factory):
-    nodes = RunningNodes(tmp_path_factory.mktemp("nodes"))
-    try:
-        nodes.start()
-        yield nodes
-    finally:
-        nodes.stop()
-
-
 class Load:
     """Customers who pay round and round on channels that they make anew every few payments; a failure is kept."""
 
