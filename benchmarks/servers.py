@@ -16,10 +16,10 @@ from pathlib import Path
 import asyncpg
 import psutil
 
-from orchestrator.certificates import ensure_certificates
-from orchestrator.config import BankConfig, ClusterConfig
-from orchestrator.folder import ClusterFolder
-from orchestrator.ports import find_free_ports
+from orchestrator.identity.certificates import ensure_certificates
+from orchestrator.layout.config import BankConfig, ClusterConfig
+from orchestrator.layout.folder import ClusterFolder
+from orchestrator.layout.ports import find_free_ports
 
 ACCOUNTS = 100_000
 OPENING = 10_000_000_000

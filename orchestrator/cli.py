@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from orchestrator.exit_codes import FAILED, INTERRUPTED, OK
+from orchestrator.console.exit_codes import FAILED, INTERRUPTED, OK
 
 COMMANDS = {
     "init": "Write a cluster.yaml and a users.json to start from.",

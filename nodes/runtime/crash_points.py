@@ -7,7 +7,7 @@ test gives them. Nothing in the environment can do that, and nothing over the wi
 An order is a small file. It strikes once: whoever carries it out takes the file away
 first, so an order never strikes a second time, however the process ends; and it lapses
 at a time that is written in it, so one that was forgotten strikes nobody later. The
-points and what each is about are listed in `orchestrator.crash_registry`.
+points and what each is about are listed in `orchestrator.chaos.crash_registry`.
 """
 
 import json

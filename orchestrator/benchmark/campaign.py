@@ -6,15 +6,15 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from orchestrator.accounts import read_users
-from orchestrator.auditing import audit_running
 from orchestrator.benchmark.loads import Load, Sizes, choose_loads
 from orchestrator.benchmark.measuring import Result, measure
 from orchestrator.benchmark.scratch import scratch_cluster
 from orchestrator.benchmark.target import Target
-from orchestrator.cluster_state import describe_nodes
-from orchestrator.config import load as load_config
-from orchestrator.folder import ClusterFolder
+from orchestrator.inspection.auditing import audit_running
+from orchestrator.inspection.cluster_state import describe_nodes
+from orchestrator.layout.accounts import read_users
+from orchestrator.layout.config import load as load_config
+from orchestrator.layout.folder import ClusterFolder
 
 _HERE = ("one", "unary", "callers", "batch")
 """Loads that ask for nothing but a user with two accounts."""

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Self
 
 from orchestrator.benchmark.orders import Order, Tally
-from orchestrator.processes import Lifeline, clean_environment
+from orchestrator.supervision.processes import Lifeline, clean_environment
 
 _STARTS_WITHIN_S = 30.0
 _LAST_WORDS_MAX = 500

@@ -7,8 +7,8 @@ import psutil
 
 from nodes.client import BankInspector, OperatorClient
 from orchestrator.benchmark.target import Target
-from orchestrator.cluster_state import describe_nodes
-from orchestrator.operator_line import call_bank, call_gateway
+from orchestrator.inspection.cluster_state import describe_nodes
+from orchestrator.inspection.operator_line import call_bank, call_gateway
 
 
 class NodeRestarted(Exception):

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.benchmark.plots import COLOURS, Bar, Curve, draw_bars, draw_curves
-from orchestrator.files import write_whole
+from orchestrator.layout.files import write_whole
 
 PAGE, DOCUMENT = "bench.html", "bench.json"
 _ROLES = {"gateway": "gateway", "bank": "banks", "generator": "callers"}

@@ -12,16 +12,16 @@ from pathlib import Path
 
 from nodes.core.audit import Report
 from nodes.runtime.passwords import hash_password
-from orchestrator.auditing import audit_files
 from orchestrator.benchmark.loads import Load
 from orchestrator.benchmark.target import Target
-from orchestrator.config import ClusterConfig, load
-from orchestrator.folder import CONFIG_NAME, ClusterFolder
-from orchestrator.plan import Plan
-from orchestrator.ports import find_free_ports
-from orchestrator.preparing import prepare
-from orchestrator.starting import CannotStart, NotInTime, join_or_start, wait_for
-from orchestrator.stopping import stop_cluster
+from orchestrator.inspection.auditing import audit_files
+from orchestrator.layout.config import ClusterConfig, load
+from orchestrator.layout.folder import CONFIG_NAME, ClusterFolder
+from orchestrator.layout.ports import find_free_ports
+from orchestrator.lifecycle.preparing import prepare
+from orchestrator.lifecycle.starting import CannotStart, NotInTime, join_or_start, wait_for
+from orchestrator.lifecycle.stopping import stop_cluster
+from orchestrator.supervision.plan import Plan
 
 _UP_WITHIN_S = 120.0
 _OPENING = "10,000,000,000.00"

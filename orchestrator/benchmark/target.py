@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from nodes.core.audit import Report
 from orchestrator.benchmark.loads import Load
 from orchestrator.benchmark.orders import Order
-from orchestrator.config import ClusterConfig
-from orchestrator.folder import ClusterFolder
+from orchestrator.layout.config import ClusterConfig
+from orchestrator.layout.folder import ClusterFolder
 
 _WARM_UP_SHARE = 0.1
 _WARM_UP_MIN_S = 0.5

@@ -5,7 +5,7 @@ from typing import Any
 
 from orchestrator.benchmark.measuring import Result
 from orchestrator.benchmark.meter import Cost
-from orchestrator.text_table import format_columns
+from orchestrator.console.text_table import format_columns
 
 _SLOT_S = 0.1
 _MB = 2**20

@@ -14,8 +14,8 @@ from orchestrator.campaign.judge import Check, Evidence, judge
 from orchestrator.campaign.nemesis import Deed, Nemesis
 from orchestrator.campaign.schedule import Schedule
 from orchestrator.campaign.scratch import Scratch, all_serve, make_scratch
-from orchestrator.control import SupervisorAway, SupervisorSilent, ask
-from orchestrator.starting import CannotStart, Nodes, NotInTime, wait_for
+from orchestrator.lifecycle.starting import CannotStart, Nodes, NotInTime, wait_for
+from orchestrator.supervision.control import SupervisorAway, SupervisorSilent, ask
 
 COURIERS = 2
 _ENDS_WITHIN_S = 60.0

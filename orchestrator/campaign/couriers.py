@@ -8,8 +8,8 @@ from pathlib import Path
 
 from nodes.client import Item, Outbox
 from orchestrator.campaign.scratch import Scratch
-from orchestrator.links import CLIENT, GATEWAY
-from orchestrator.processes import clean_environment, open_output
+from orchestrator.links.addresses import CLIENT, GATEWAY
+from orchestrator.supervision.processes import clean_environment, open_output
 
 
 def courier_users(count: int) -> list[str]:

@@ -16,8 +16,8 @@ import psutil
 from orchestrator.campaign.couriers import Couriers
 from orchestrator.campaign.schedule import LINK_KINDS, Schedule, Step
 from orchestrator.campaign.scratch import Scratch, all_serve
-from orchestrator.control import Refused, SupervisorAway, SupervisorSilent, ask, follow
-from orchestrator.starting import NotInTime, wait_for
+from orchestrator.lifecycle.starting import NotInTime, wait_for
+from orchestrator.supervision.control import Refused, SupervisorAway, SupervisorSilent, ask, follow
 
 _FILE_MAX_BYTES = 4096
 """Past this every write of a node's fails: what a full disk does, without being root."""

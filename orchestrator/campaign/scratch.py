@@ -9,13 +9,13 @@ from nodes.client import Client
 from nodes.core.names import PeerKind
 from nodes.runtime.passwords import hash_password
 from nodes.runtime.tls import TlsFiles, load_tls
-from orchestrator.config import ClusterConfig, load
-from orchestrator.folder import CONFIG_NAME, ClusterFolder
-from orchestrator.links import CLIENT, GATEWAY
-from orchestrator.ports import find_free_ports
-from orchestrator.preparing import prepare
-from orchestrator.starting import CannotStart, Nodes, NotInTime, join_or_start, wait_for
-from orchestrator.stopping import stop_cluster
+from orchestrator.layout.config import ClusterConfig, load
+from orchestrator.layout.folder import CONFIG_NAME, ClusterFolder
+from orchestrator.layout.ports import find_free_ports
+from orchestrator.lifecycle.preparing import prepare
+from orchestrator.lifecycle.starting import CannotStart, Nodes, NotInTime, join_or_start, wait_for
+from orchestrator.lifecycle.stopping import stop_cluster
+from orchestrator.links.addresses import CLIENT, GATEWAY
 
 OPENING_MINOR = 1_000_000
 HOT_OPENING_MINOR = 10_000

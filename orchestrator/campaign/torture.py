@@ -18,7 +18,7 @@ from orchestrator.campaign import schedule
 from orchestrator.campaign.campaign import Campaign, Result
 from orchestrator.campaign.figures import percentile
 from orchestrator.campaign.report import write_report
-from orchestrator.interrupts import sigterm_as_ctrl_c
+from orchestrator.console.interrupts import sigterm_as_ctrl_c
 
 _BANKS = ("HDFC", "ICICI", "SBI")
 _KINDS = ("kill", "kill", "kill", "kill", "kill-all", "kill-supervisor", "kill-client")

@@ -10,8 +10,8 @@ from typing import Any
 import click
 
 from orchestrator.commands.options import folder_option, output_option
-from orchestrator.exit_codes import AUDIT_FAILED
-from orchestrator.folder import ClusterFolder
+from orchestrator.console.exit_codes import AUDIT_FAILED
+from orchestrator.layout.folder import ClusterFolder
 
 _EVERY_S = 5.0
 
@@ -42,8 +42,8 @@ def audit(*, is_watched: bool, is_of_files: bool, outbox: Path | None, output: s
       cluster audit --files --outbox /backup/outbox.db
       cluster audit -o json | jq '.findings[]'
     """
-    from orchestrator.auditing import audit_files, audit_running
-    from orchestrator.config import load
+    from orchestrator.inspection.auditing import audit_files, audit_running
+    from orchestrator.layout.config import load
 
     config = load(folder.config)
     told_in = outbox or (folder.outbox if folder.outbox.exists() else None)

@@ -8,8 +8,8 @@ import click
 
 from orchestrator.benchmark.loads import NAMES, Sizes
 from orchestrator.commands.options import DURATION, FILE, demand_folder, output_option
-from orchestrator.interrupts import sigterm_as_ctrl_c
-from orchestrator.progress import Progress
+from orchestrator.console.interrupts import sigterm_as_ctrl_c
+from orchestrator.console.progress import Progress
 
 if TYPE_CHECKING:
     from orchestrator.benchmark.campaign import Campaign

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from orchestrator.commands.options import DURATION, folder_option, output_option
-from orchestrator.folder import ClusterFolder
-from orchestrator.outcome import tell
+from orchestrator.console.outcome import tell
+from orchestrator.layout.folder import ClusterFolder
 
 if TYPE_CHECKING:
-    from orchestrator.certificates import Leaf, Listed
-    from orchestrator.rotation import Step
+    from orchestrator.identity.certificates import Leaf, Listed
+    from orchestrator.identity.rotation import Step
 
 _OTHERS_END_WITHIN_S = 10.0
 _WAIT = click.option(
@@ -36,9 +36,9 @@ def list_(*, output: str, folder: ClusterFolder) -> None:
       cluster certs ls
       cluster certs ls -o json
     """
-    from orchestrator.certificates import list_certificates, list_leafs
-    from orchestrator.config import load
-    from orchestrator.text_table import format_columns
+    from orchestrator.console.text_table import format_columns
+    from orchestrator.identity.certificates import list_certificates, list_leafs
+    from orchestrator.layout.config import load
 
     config = load(folder.config)
     shown = {leaf.name: _find_shown(folder, leaf) for leaf in list_leafs(config, folder) if leaf.is_node}
@@ -103,9 +103,7 @@ def rotate(names: tuple[str, ...], output: str, folder: ClusterFolder, **options
       cluster certs rotate --tokens
       cluster certs rotate --tokens --overlap 0s
     """
-    from orchestrator.config import load
-    from orchestrator.lock import FolderLock
-    from orchestrator.rotation import (
+    from orchestrator.identity.rotation import (
         demand_authority,
         find_leafs,
         revoke_older,
@@ -113,7 +111,9 @@ def rotate(names: tuple[str, ...], output: str, folder: ClusterFolder, **options
         rotate_leafs,
         rotate_token_key,
     )
-    from orchestrator.witness import RunningNodes
+    from orchestrator.identity.witness import RunningNodes
+    from orchestrator.layout.config import load
+    from orchestrator.supervision.lock import FolderLock
 
     is_authority, is_token_key, is_revoked = (
         options[f"is_{what}"] for what in ("authority", "token_key", "revoked")
@@ -145,10 +145,10 @@ def renew(*, output: str, folder: ClusterFolder) -> None:
     Examples:
       cluster certs renew
     """
-    from orchestrator.certificates import renew_leafs
-    from orchestrator.config import load
-    from orchestrator.lock import FolderLock
-    from orchestrator.rotation import demand_authority
+    from orchestrator.identity.certificates import renew_leafs
+    from orchestrator.identity.rotation import demand_authority
+    from orchestrator.layout.config import load
+    from orchestrator.supervision.lock import FolderLock
 
     config = load(folder.config)
     with FolderLock(folder.state / "up.lock") as lock:
@@ -176,11 +176,11 @@ def revoke(*, name: str, wait_s: float, output: str, folder: ClusterFolder) -> N
       cluster certs revoke shell
       cluster certs revoke client/till     one that was issued by hand
     """
-    from orchestrator.config import load
-    from orchestrator.lock import FolderLock
-    from orchestrator.revocation import find_identity
-    from orchestrator.revocation import revoke as put_on_record
-    from orchestrator.witness import RunningNodes
+    from orchestrator.identity.revocation import find_identity
+    from orchestrator.identity.revocation import revoke as put_on_record
+    from orchestrator.identity.witness import RunningNodes
+    from orchestrator.layout.config import load
+    from orchestrator.supervision.lock import FolderLock
 
     identity = find_identity(load(folder.config), name)
     with FolderLock(folder.state / "up.lock") as lock:
@@ -197,7 +197,7 @@ def _tell(steps: "Iterator[Step]", output: str) -> None:
 
 
 def _find_shown(folder: ClusterFolder, leaf: "Leaf") -> str:
-    from orchestrator.handshake import find_shown_serial
+    from orchestrator.identity.handshake import find_shown_serial
 
     return find_shown_serial(folder, leaf.address, leaf.identity.tls_name)
 

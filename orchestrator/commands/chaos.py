@@ -10,9 +10,9 @@ from orchestrator.commands.chaos_crash import crash, points
 from orchestrator.commands.chaos_matrix import matrix
 from orchestrator.commands.chaos_run import run
 from orchestrator.commands.options import DURATION, folder_option, output_option
-from orchestrator.control import ask, follow
-from orchestrator.folder import ClusterFolder
-from orchestrator.outcome import tell
+from orchestrator.console.outcome import tell
+from orchestrator.layout.folder import ClusterFolder
+from orchestrator.supervision.control import ask, follow
 
 _SILENT_AFTER_S = 5.0
 

@@ -10,9 +10,9 @@ from typing import NamedTuple
 import click
 
 from orchestrator.commands.options import DURATION, folder_option, output_option
-from orchestrator.exit_codes import FAILED
-from orchestrator.folder import ClusterFolder
-from orchestrator.outcome import tell
+from orchestrator.console.exit_codes import FAILED
+from orchestrator.console.outcome import tell
+from orchestrator.layout.folder import ClusterFolder
 
 
 class Strike(NamedTuple):
@@ -66,8 +66,8 @@ def crash(*, node: str, point: str, strike: Strike, wait_s: float, output: str, 
       cluster chaos crash HDFC --at bank.hold.uncommitted --action full
       cluster chaos crash SBI --at bank.vote.durable-unsent --action sleep --sleep 5s --hit 3
     """
-    from orchestrator.config import load
-    from orchestrator.crashing import Crash, Crashing, find_point
+    from orchestrator.chaos.crashing import Crash, Crashing, find_point
+    from orchestrator.layout.config import load
 
     config = load(folder.config)
     wanted = Crash(node, find_point(point), *strike)
@@ -95,8 +95,8 @@ def points(*, pattern: str, output: str) -> None:
       cluster chaos points
       cluster chaos points --match "bank.*" -o wide
     """
-    from orchestrator.crash_registry import POINTS
-    from orchestrator.text_table import format_columns
+    from orchestrator.chaos.crash_registry import POINTS
+    from orchestrator.console.text_table import format_columns
 
     found = [point for point in POINTS if fnmatchcase(point.name, pattern)]
     if not found:

@@ -12,10 +12,10 @@ from typing import Any
 import click
 
 from orchestrator.commands.options import DURATION, folder_option, output_option
-from orchestrator.control import SupervisorAway, ask, follow
-from orchestrator.faults import Kind
-from orchestrator.folder import ClusterFolder
-from orchestrator.outcome import tell
+from orchestrator.console.outcome import tell
+from orchestrator.layout.folder import ClusterFolder
+from orchestrator.links.faults import Kind
+from orchestrator.supervision.control import SupervisorAway, ask, follow
 
 _SILENT_AFTER_S = 5.0
 _DEFAULT_FOR = "30s"

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from orchestrator.commands.options import output_option
-from orchestrator.exit_codes import FAILED, OK
+from orchestrator.console.exit_codes import FAILED, OK
 
 
 @click.command()

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from orchestrator.commands.options import DURATION, output_option
-from orchestrator.exit_codes import FAILED, OK
-from orchestrator.interrupts import sigterm_as_ctrl_c
+from orchestrator.console.exit_codes import FAILED, OK
+from orchestrator.console.interrupts import sigterm_as_ctrl_c
 
 if TYPE_CHECKING:
     from orchestrator.campaign.campaign import Result

@@ -7,8 +7,8 @@ import sys
 import click
 
 from orchestrator.commands.options import folder_option, output_option
-from orchestrator.exit_codes import FAILED, OK
-from orchestrator.folder import ClusterFolder
+from orchestrator.console.exit_codes import FAILED, OK
+from orchestrator.layout.folder import ClusterFolder
 
 _UP_WITHIN_S = 30.0
 
@@ -27,11 +27,11 @@ def demo(*, output: str, folder: ClusterFolder) -> None:
     Examples:
       cluster demo
     """
+    from orchestrator.chaos.demonstration import Demonstration, DemonstrationFailed
     from orchestrator.commands.up import bring_up
-    from orchestrator.config import load
-    from orchestrator.demonstration import Demonstration, DemonstrationFailed
-    from orchestrator.status import exit_code
-    from orchestrator.status_view import show_status
+    from orchestrator.inspection.status import exit_code
+    from orchestrator.inspection.status_view import show_status
+    from orchestrator.layout.config import load
 
     config = load(folder.config)
     nodes, _, _ = bring_up(config, folder, _UP_WITHIN_S)

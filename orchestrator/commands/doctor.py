@@ -6,8 +6,8 @@ import sys
 import click
 
 from orchestrator.commands.options import folder_option, output_option
-from orchestrator.exit_codes import FAILED, OK
-from orchestrator.folder import ClusterFolder
+from orchestrator.console.exit_codes import FAILED, OK
+from orchestrator.layout.folder import ClusterFolder
 
 
 @click.command()
@@ -23,8 +23,8 @@ def doctor(*, output: str, folder: ClusterFolder) -> None:
       cluster doctor
       cluster doctor -o json
     """
-    from orchestrator.checks import examine
-    from orchestrator.text_table import format_columns
+    from orchestrator.console.text_table import format_columns
+    from orchestrator.inspection.checks import examine
 
     findings = list(examine(folder))
     if output == "json":

@@ -7,12 +7,12 @@ import click
 
 from nodes.runtime.crash_points import obey, reach
 from orchestrator.commands.options import folder_option, output_option
-from orchestrator.folder import ClusterFolder
-from orchestrator.lock import FolderLock
-from orchestrator.outcome import tell
-from orchestrator.progress import Progress
-from orchestrator.starting import Nodes
-from orchestrator.stopping import stop_cluster
+from orchestrator.console.outcome import tell
+from orchestrator.console.progress import Progress
+from orchestrator.layout.folder import ClusterFolder
+from orchestrator.lifecycle.starting import Nodes
+from orchestrator.lifecycle.stopping import stop_cluster
+from orchestrator.supervision.lock import FolderLock
 
 _UP_ENDS_WITHIN_S = 10.0
 
@@ -50,7 +50,7 @@ def _describe(nodes: Nodes) -> str:
 
 
 def _obey_orders_of_tests(folder: ClusterFolder) -> None:
-    from orchestrator.config import ConfigMistaken, load
+    from orchestrator.layout.config import ConfigMistaken, load
 
     # A cluster whose configuration is mistaken can be taken down all the same.
     with suppress(ConfigMistaken):

@@ -7,10 +7,10 @@ from typing import Any
 import click
 
 from orchestrator.commands.options import folder_option, output_option
-from orchestrator.control import SupervisorAway, follow
-from orchestrator.folder import ClusterFolder
-from orchestrator.log_lines import Filter, read_last
-from orchestrator.log_view import show_event
+from orchestrator.inspection.log_lines import Filter, read_last
+from orchestrator.inspection.log_view import show_event
+from orchestrator.layout.folder import ClusterFolder
+from orchestrator.supervision.control import SupervisorAway, follow
 
 
 @click.command()

@@ -8,8 +8,8 @@ from typing import Any
 import click
 
 from orchestrator.commands.options import folder_option, output_option
-from orchestrator.folder import ClusterFolder
-from orchestrator.outcome import tell
+from orchestrator.console.outcome import tell
+from orchestrator.layout.folder import ClusterFolder
 
 
 @click.group()
@@ -31,9 +31,9 @@ def ls(*, output: str, folder: ClusterFolder) -> None:
       cluster indoubt ls -o json
     """
     from nodes.core.violations import format_payment_id
-    from orchestrator.doubt import list_in_doubt
-    from orchestrator.shell.rendering import show_amount
-    from orchestrator.text_table import format_columns
+    from orchestrator.console.amounts import show_amount
+    from orchestrator.console.text_table import format_columns
+    from orchestrator.inspection.doubt import list_in_doubt
 
     held, silent = list_in_doubt(folder)
     if output == "json":
@@ -65,7 +65,7 @@ def retry(*, banks: tuple[str, ...], output: str, folder: ClusterFolder) -> None
       cluster indoubt retry
       cluster indoubt retry HDFC
     """
-    from orchestrator.doubt import ask_gateway
+    from orchestrator.inspection.doubt import ask_gateway
 
     for bank, (asked, answered) in ask_gateway(folder, banks).items():
         tell(
@@ -94,7 +94,7 @@ def resolve(  # noqa: PLR0913 - the options that say who settles what, and why
     Examples:
       cluster indoubt resolve HDFC 01890a5d-ac96-774b-bcce-b302099a8057 --abort --reason "restored"
     """
-    from orchestrator.doubt import resolve_in_doubt
+    from orchestrator.inspection.doubt import resolve_in_doubt
 
     for payer in resolve_in_doubt(folder, bank, payment_id.lower(), is_commit=is_commit, who=who, why=why):
         settled = "committed" if is_commit else "aborted"

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from orchestrator.commands.options import output_option
-from orchestrator.outcome import tell
+from orchestrator.console.outcome import tell
 
 _CHECKOUT = Path(__file__).parent.parent.parent
 _FILES = ("cluster.yaml", "users.json")

@@ -11,9 +11,9 @@ import click
 
 from nodes.core.names import is_bank_name
 from orchestrator.commands.options import folder_option
-from orchestrator.folder import ClusterFolder
-from orchestrator.log_lines import Filter, LogLine, Tail, parse_since, read_last
-from orchestrator.log_view import show_line
+from orchestrator.inspection.log_lines import Filter, LogLine, Tail, parse_since, read_last
+from orchestrator.inspection.log_view import show_line
+from orchestrator.layout.folder import ClusterFolder
 
 _LOOK_EVERY_S = 0.2
 _NOT_NODES = {"supervisor", "shell", "audit"}

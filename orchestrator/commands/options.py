@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from orchestrator.folder import ClusterFolder, find_config
+from orchestrator.layout.folder import ClusterFolder, find_config
 
 _DURATION = re.compile(r"(\d{1,6}(?:\.\d{1,3})?)(ms|s|m|h)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}

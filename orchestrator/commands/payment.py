@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from orchestrator.commands.options import folder_option, output_option
-from orchestrator.folder import ClusterFolder
+from orchestrator.layout.folder import ClusterFolder
 
 
 @click.group()
@@ -29,8 +29,8 @@ def show(*, payment_id: str, output: str, folder: ClusterFolder) -> None:
     """
     from google.protobuf.json_format import MessageToDict
 
-    from orchestrator.config import load
-    from orchestrator.operator_line import call_gateway
+    from orchestrator.inspection.operator_line import call_gateway
+    from orchestrator.layout.config import load
 
     with call_gateway(load(folder.config), folder) as gateway:
         found = gateway.show_payment(payment_id.lower())
@@ -56,10 +56,10 @@ def explain(*, payment_id: str, output: str, folder: ClusterFolder) -> None:
       cluster payment explain 01890a5d-ac96-774b-bcce-b302099a8057
       cluster payment explain 01890a5d-ac96-774b-bcce-b302099a8057 -o json
     """
-    from orchestrator.config import load
-    from orchestrator.explanation import conclude, make_timeline
-    from orchestrator.text_table import format_columns
-    from orchestrator.tracing import gather_evidence
+    from orchestrator.console.text_table import format_columns
+    from orchestrator.inspection.explanation import conclude, make_timeline
+    from orchestrator.inspection.tracing import gather_evidence
+    from orchestrator.layout.config import load
 
     for evidence in gather_evidence(load(folder.config), folder, payment_id.lower()):
         moments, sentence = make_timeline(evidence), conclude(evidence)
@@ -75,9 +75,9 @@ def explain(*, payment_id: str, output: str, folder: ClusterFolder) -> None:
 def _describe(trace: Any) -> list[str]:
     from interbank.v1 import bank_pb2
 
-    from orchestrator.explanation import describe_outcome
-    from orchestrator.shell.rendering import show_amount
-    from orchestrator.text_table import format_columns
+    from orchestrator.console.amounts import show_amount
+    from orchestrator.console.text_table import format_columns
+    from orchestrator.inspection.explanation import describe_outcome
 
     payment = trace.payment
     lines = [

@@ -10,9 +10,9 @@ import click
 import psutil
 
 from orchestrator.commands.options import folder_option, output_option
-from orchestrator.control import ask
-from orchestrator.folder import ClusterFolder
-from orchestrator.text_table import format_columns
+from orchestrator.console.text_table import format_columns
+from orchestrator.layout.folder import ClusterFolder
+from orchestrator.supervision.control import ask
 
 _HEADER = ("NAME", "PID", "STATE", "STARTED", "THREADS", "FILES", "CPU TIME", "RSS", "COMMAND")
 _COMMAND_WIDTH = 60

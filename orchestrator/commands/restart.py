@@ -7,11 +7,11 @@ from contextlib import suppress
 import click
 
 from orchestrator.commands.options import DURATION, folder_option, output_option
-from orchestrator.control import ask
-from orchestrator.folder import ClusterFolder
-from orchestrator.outcome import tell
-from orchestrator.progress import Progress
-from orchestrator.starting import Node, NotInTime, wait_for
+from orchestrator.console.outcome import tell
+from orchestrator.console.progress import Progress
+from orchestrator.layout.folder import ClusterFolder
+from orchestrator.lifecycle.starting import Node, NotInTime, wait_for
+from orchestrator.supervision.control import ask
 
 
 @click.command()

@@ -7,8 +7,8 @@ from typing import Any
 import click
 
 from orchestrator.commands.options import folder_option, output_option
-from orchestrator.exit_codes import AUDIT_FAILED
-from orchestrator.folder import ClusterFolder
+from orchestrator.console.exit_codes import AUDIT_FAILED
+from orchestrator.layout.folder import ClusterFolder
 
 
 @click.command()
@@ -27,8 +27,8 @@ def settlement(*, output: str, folder: ClusterFolder) -> None:
     """
     from nodes.core.settlement import find_imbalances
     from nodes.runtime.chain_messages import read_clearing
-    from orchestrator.config import load
-    from orchestrator.operator_line import call_gateway
+    from orchestrator.inspection.operator_line import call_gateway
+    from orchestrator.layout.config import load
 
     with call_gateway(load(folder.config), folder) as gateway:
         positions = {bank.bank: read_clearing(bank) for bank in gateway.take_cut().banks}
@@ -40,7 +40,7 @@ def settlement(*, output: str, folder: ClusterFolder) -> None:
 
 
 def _describe(positions: Any) -> list[str]:
-    from orchestrator.text_table import format_columns
+    from orchestrator.console.text_table import format_columns
 
     lines: list[str] = []
     for currency in sorted({currency for currencies in positions.values() for currency in currencies}):

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import click
 
 from orchestrator.commands.options import DURATION, FILE, open_folder
-from orchestrator.exit_codes import OK
-from orchestrator.folder import ClusterFolder
+from orchestrator.console.exit_codes import OK
+from orchestrator.layout.folder import ClusterFolder
 
 if TYPE_CHECKING:
     from orchestrator.shell.passwords import Passwords
@@ -78,7 +78,7 @@ def shell(*, user: str, script: Script, password_file: Path | None, output: str,
     """
     from nodes.client import Outbox
     from nodes.runtime.crash_files import obey_at_files
-    from orchestrator.config import load
+    from orchestrator.layout.config import load
     from orchestrator.shell.connection import connect
     from orchestrator.shell.session import ShellSession
     from orchestrator.shell.terminal import Terminal, read_lines, run_interactive, run_lines, tell_of

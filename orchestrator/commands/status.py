@@ -5,11 +5,11 @@ import time
 
 import click
 
-from orchestrator.cluster_state import describe_nodes
 from orchestrator.commands.options import folder_option, output_option
-from orchestrator.folder import ClusterFolder
-from orchestrator.status import exit_code
-from orchestrator.status_view import format_table, show_status
+from orchestrator.inspection.cluster_state import describe_nodes
+from orchestrator.inspection.status import exit_code
+from orchestrator.inspection.status_view import format_table, show_status
+from orchestrator.layout.folder import ClusterFolder
 
 _EVERY_S = 1.0
 

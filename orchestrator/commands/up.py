@@ -8,14 +8,13 @@ import click
 
 from nodes.runtime.crash_points import obey
 from orchestrator.commands.options import DURATION, FILE, open_folder, output_option
-from orchestrator.config import ClusterConfig, load
-from orchestrator.control import ask
-from orchestrator.folder import ClusterFolder
-from orchestrator.lock import FolderLock, Taken
-from orchestrator.plan import Plan
-from orchestrator.planning import make_plan
-from orchestrator.progress import Progress
-from orchestrator.starting import (
+from orchestrator.console.progress import Progress
+from orchestrator.inspection.status import exit_code
+from orchestrator.inspection.status_view import show_status
+from orchestrator.layout.config import ClusterConfig, load
+from orchestrator.layout.folder import ClusterFolder
+from orchestrator.lifecycle.planning import make_plan
+from orchestrator.lifecycle.starting import (
     CannotStart,
     Node,
     Nodes,
@@ -25,8 +24,9 @@ from orchestrator.starting import (
     join_or_start,
     wait_for,
 )
-from orchestrator.status import exit_code
-from orchestrator.status_view import show_status
+from orchestrator.supervision.control import ask
+from orchestrator.supervision.lock import FolderLock, Taken
+from orchestrator.supervision.plan import Plan
 
 _OTHERS_END_WITHIN_S = 10.0
 
@@ -96,8 +96,8 @@ def _start(config: ClusterConfig, folder: ClusterFolder, wait_s: float, output: 
 
 def _stay(config: ClusterConfig, folder: ClusterFolder) -> None:
     # Only here: `up` in the background needs no event loop.
-    from orchestrator.log_view import show_event
-    from orchestrator.supervisor import supervise
+    from orchestrator.inspection.log_view import show_event
+    from orchestrator.supervision.supervisor import supervise
 
     try:
         with FolderLock(folder.state / "up.lock") as lock:
@@ -113,13 +113,13 @@ def _stay(config: ClusterConfig, folder: ClusterFolder) -> None:
 
 def _prepare(config: ClusterConfig, folder: ClusterFolder) -> Plan:
     # Only here: a cluster that is up already is joined without it.
-    from orchestrator.preparing import prepare
+    from orchestrator.lifecycle.preparing import prepare
 
     return prepare(config, folder, lambda change: click.echo(change, err=True))
 
 
 def _refresh(config: ClusterConfig, folder: ClusterFolder) -> None:
-    from orchestrator.preparing import refresh
+    from orchestrator.lifecycle.preparing import refresh
 
     with FolderLock(folder.state / "up.lock") as lock:
         lock.take(within_s=_OTHERS_END_WITHIN_S)
@@ -176,7 +176,7 @@ def _warn_of_test_profile(config: ClusterConfig) -> None:
 
 def _warn_of_demo_passwords(config: ClusterConfig) -> None:
     # Only here: checking a password takes its time.
-    from orchestrator.demo_passwords import find_demo_users
+    from orchestrator.layout.demo_passwords import find_demo_users
 
     names = find_demo_users(config)
     if names:

@@ -5,9 +5,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from orchestrator.config import ClusterConfig
-from orchestrator.crash_registry import POINTS, Point, Provocation, Store
-from orchestrator.crashing import Crash, processes_of
+from orchestrator.chaos.crash_registry import POINTS, Point, Provocation, Store
+from orchestrator.chaos.crashing import Crash, processes_of
+from orchestrator.layout.config import ClusterConfig
 
 SHELL = "shell"
 _HIT_MAX = 12

@@ -15,14 +15,14 @@ from nodes.client import Client
 from nodes.core.names import Identity, PeerKind
 from nodes.runtime.passwords import hash_password
 from nodes.runtime.tls import TlsFiles, load_tls
-from orchestrator.config import load
-from orchestrator.control import ask
-from orchestrator.folder import CONFIG_NAME, ClusterFolder
-from orchestrator.links import CLIENT, GATEWAY
-from orchestrator.ports import find_free_ports
-from orchestrator.processes import clean_environment
-from orchestrator.starting import Node, Nodes, is_answering, wait_for
-from orchestrator.stopping import stop_cluster
+from orchestrator.layout.config import load
+from orchestrator.layout.folder import CONFIG_NAME, ClusterFolder
+from orchestrator.layout.ports import find_free_ports
+from orchestrator.lifecycle.starting import Node, Nodes, is_answering, wait_for
+from orchestrator.lifecycle.stopping import stop_cluster
+from orchestrator.links.addresses import CLIENT, GATEWAY
+from orchestrator.supervision.control import ask
+from orchestrator.supervision.processes import clean_environment
 
 BANKS = ("HDFC", "ICICI", "SBI")
 PAYERS = ("ann", "ben", "cid", "dot")
@@ -101,7 +101,7 @@ class Ground:
     def bring_back(self) -> None:
         """Have all nodes serve, by the commands that people have for it if nothing is left that would do it.
 
-        Raises `orchestrator.starting.NotInTime`.
+        Raises `orchestrator.lifecycle.starting.NotInTime`.
         """
         if not is_answering(self.folder.control_socket):
             self.run("up", may_fail=True)

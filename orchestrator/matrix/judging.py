@@ -10,9 +10,9 @@ from nodes.core.messages import Outcome
 from nodes.core.violations import parse_payment_id
 from nodes.runtime.book_files import open_books
 from orchestrator.benchmark.books import find_faults
+from orchestrator.inspection.operator_line import call_gateway
 from orchestrator.matrix.ground import SHELL_USER, Ground
 from orchestrator.matrix.load import Told
-from orchestrator.operator_line import call_gateway
 
 IN_DOUBT_MAX_S = 5.0
 

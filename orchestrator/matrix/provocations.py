@@ -1,4 +1,4 @@
-"""What brings a process to a point: one function for each `orchestrator.crash_registry.Provocation`.
+"""What brings a process to a point: one function for each `orchestrator.chaos.crash_registry.Provocation`.
 
 Each is a generator in parts: what must be so before the crash is ordered; after its first
 ``yield`` what brings the process there, which may meet a cluster that is gone: whatever it
@@ -18,7 +18,7 @@ from nodes.client import ClientError, Outbox, PaymentRequest, new_payment_id
 from nodes.core.names import PeerKind
 from nodes.core.violations import parse_payment_id
 from nodes.runtime.tls import TlsFiles, dial_blocking, load_tls
-from orchestrator.crash_registry import Provocation
+from orchestrator.chaos.crash_registry import Provocation
 from orchestrator.matrix.ground import BANKS, PAYERS, SHELL_USER, Ground
 
 _FROZEN_S = 2.7
@@ -209,7 +209,7 @@ def _pay_by_shell(scene: Scene) -> Steps:
 
 def _end_login(scene: Scene) -> Steps:
     """Have a shell log in, then let its tokens be worth nothing, then have it pay."""
-    from orchestrator.certificates import ensure_certificates
+    from orchestrator.identity.certificates import ensure_certificates
 
     ground = scene.ground
     shell = ground.start("shell", "-u", SHELL_USER, "--wait", "5s", stdin=-1, stdout=-1, stderr=-3)

@@ -9,8 +9,8 @@ from nodes.client import ClientError, PaymentRequest, new_payment_id
 from nodes.runtime.crash_points import struck_at_s
 from nodes.runtime.database import DatabaseUnusable
 from nodes.runtime.tls import CertificateUnusable
-from orchestrator.control import Refused, SupervisorAway, SupervisorSilent
-from orchestrator.crashing import Crash, Crashing
+from orchestrator.chaos.crashing import Crash, Crashing
+from orchestrator.lifecycle.starting import NotInTime
 from orchestrator.matrix.cells import SHELL, Row, is_on_fresh_ground, provocation_of
 from orchestrator.matrix.ground import BANKS, PAYERS, CommandFailed, Ground
 from orchestrator.matrix.judging import (
@@ -22,7 +22,7 @@ from orchestrator.matrix.judging import (
 )
 from orchestrator.matrix.load import Load, NotSettled, Told
 from orchestrator.matrix.provocations import Scene, provoke
-from orchestrator.starting import NotInTime
+from orchestrator.supervision.control import Refused, SupervisorAway, SupervisorSilent
 
 _HIT_WITHIN_S = 12.0
 _ORDER_LAPSES_S = 120.0

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from orchestrator.crash_registry import POINTS
+from orchestrator.chaos.crash_registry import POINTS
 from orchestrator.matrix.cells import Row
 
 _POINT_WIDTH = max(len(point.name) for point in POINTS)

@@ -5,9 +5,9 @@ from nodes.core.names import Identity, PeerKind
 from nodes.runtime.client_calls import BlockingClientCalls
 from nodes.runtime.event_log import open_event_log
 from nodes.runtime.tls import TlsFiles, load_tls
-from orchestrator.config import ClusterConfig
-from orchestrator.folder import ClusterFolder
-from orchestrator.links import CLIENT, GATEWAY
+from orchestrator.layout.config import ClusterConfig
+from orchestrator.layout.folder import ClusterFolder
+from orchestrator.links.addresses import CLIENT, GATEWAY
 
 
 def connect(config: ClusterConfig, folder: ClusterFolder) -> Client:

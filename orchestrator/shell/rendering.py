@@ -5,11 +5,10 @@ from datetime import datetime
 from typing import Any
 
 from nodes.client import Balance, Item, PaymentView, State
-from nodes.core.money import format_amount
+from orchestrator.console.amounts import show_amount
+from orchestrator.console.text_table import format_columns
 from orchestrator.shell.session import Listed, LoggedIn, LoggedOut, NamedOnly, Outboxed, Result, Seen, Sent
-from orchestrator.text_table import format_columns
 
-_SYMBOLS = {"INR": "₹", "USD": "$", "EUR": "€", "GBP": "£", "JPY": "¥"}
 _STATES = {
     State.NEVER_SENT: "never sent",
     State.UNKNOWN: "sent, answer unknown",
@@ -95,12 +94,6 @@ def _describe_wait(trouble: str) -> str:
     if trouble.endswith("is away"):
         return f"{trouble}; it will be sent when it is back."
     return f"{trouble or 'others are sent before it'}; it will be sent after that."
-
-
-def show_amount(minor: int, currency: str) -> str:
-    """Write an amount with its currency's sign."""
-    sign = "-" if minor < 0 else ""
-    return f"{sign}{_SYMBOLS.get(currency, currency + ' ')}{format_amount(abs(minor), currency)}"
 
 
 def _show_balance(balance: Balance) -> tuple[str, str, str]:

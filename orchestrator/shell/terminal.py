@@ -12,7 +12,7 @@ import click
 
 from nodes.client import CannotCancel, ClientError, Item, State
 from nodes.runtime.database import DatabaseUnusable
-from orchestrator.exit_codes import DECLINED, FAILED, OK, QUEUED, USAGE
+from orchestrator.console.exit_codes import DECLINED, FAILED, OK, QUEUED, USAGE
 from orchestrator.shell import language
 from orchestrator.shell.language import (
     Choose,

@@ -4,8 +4,8 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 from nodes.client import ClientError, NotLoggedIn, PaymentRequest, new_payment_id
-from orchestrator.config import load
-from orchestrator.folder import ClusterFolder
+from orchestrator.layout.config import load
+from orchestrator.layout.folder import ClusterFolder
 from orchestrator.shell.connection import connect
 from tests.running_nodes import wait_until
 

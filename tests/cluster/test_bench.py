@@ -14,7 +14,7 @@ from nodes.core.ledger import Account, Changes, Entry
 from nodes.core.messages import Outcome, Reason
 from orchestrator.benchmark.loads import Sizes, choose_loads
 from orchestrator.benchmark.scratch import scratch_cluster
-from orchestrator.cluster_state import describe_nodes
+from orchestrator.inspection.cluster_state import describe_nodes
 from tests.running_nodes import wait_until
 
 pytestmark = pytest.mark.cluster

@@ -7,11 +7,11 @@ from datetime import timedelta
 import pytest
 
 from nodes.client import NotLoggedIn, PaymentRequest, new_payment_id
-from orchestrator import certificates
-from orchestrator.authority import load_authority
-from orchestrator.certificates import list_leafs, make_leaf
-from orchestrator.config import load
-from orchestrator.folder import ClusterFolder
+from orchestrator.identity import certificates
+from orchestrator.identity.authority import load_authority
+from orchestrator.identity.certificates import list_leafs, make_leaf
+from orchestrator.layout.config import load
+from orchestrator.layout.folder import ClusterFolder
 from orchestrator.shell.connection import connect
 from tests.cluster.load import Load
 from tests.running_nodes import wait_until

@@ -24,9 +24,9 @@ from nodes.core.names import Identity
 from nodes.core.users import UsersMistaken, parse_users
 from nodes.gateway.conversions import write_decides, write_prepares
 from nodes.runtime.refusal import RequestRefused
-from orchestrator import config as cluster_config
-from orchestrator import control_server
+from orchestrator.layout import config as cluster_config
 from orchestrator.shell import language
+from orchestrator.supervision import control_server
 from tests.fuzz.mutation import Mutator, change_text
 from tests.fuzz.world import GATEWAY, HDFC, OPERATOR, SHELL, World
 

@@ -11,10 +11,10 @@ from typing import Any
 
 import psutil
 
-from orchestrator.control import SupervisorAway, ask, follow
-from orchestrator.lock import read_owner
-from orchestrator.plan import Launch, Plan, write_plan
-from orchestrator.policy import Limits
+from orchestrator.supervision.control import SupervisorAway, ask, follow
+from orchestrator.supervision.lock import read_owner
+from orchestrator.supervision.plan import Launch, Plan, write_plan
+from orchestrator.supervision.policy import Limits
 
 HERE = Path(__file__).parent
 DEADLINE_S = 15.0
@@ -71,7 +71,7 @@ class Cluster:
     def start(self) -> "subprocess.Popen[bytes]":
         """Start a supervisor; whether it gets the folder is its own affair."""
         supervisor = subprocess.Popen(
-            [sys.executable, "-m", "orchestrator.supervisor"],
+            [sys.executable, "-m", "orchestrator.supervision.supervisor"],
             stdin=subprocess.PIPE,
             stderr=subprocess.PIPE,
             start_new_session=True,

@@ -5,7 +5,7 @@ import json
 import sys
 from typing import Any
 
-from orchestrator.probing import Unreachable, run_prober
+from orchestrator.supervision.probing import Unreachable, run_prober
 
 
 class TcpAsker:

@@ -11,10 +11,10 @@ import pytest
 
 from orchestrator import cli
 from orchestrator.cli import COMMANDS, main
-from orchestrator.config import ConfigMistaken
-from orchestrator.control import SupervisorAway
-from orchestrator.folder import ClusterFolder, find_config
-from orchestrator.yaml_text import Mistake
+from orchestrator.layout.config import ConfigMistaken
+from orchestrator.layout.folder import ClusterFolder, find_config
+from orchestrator.layout.yaml_text import Mistake
+from orchestrator.supervision.control import SupervisorAway
 
 ROOT = Path(cli.__file__).parent.parent
 HEAVY = ("grpc", "rich", "pydantic", "prompt_toolkit", "cryptography", "yaml", "asyncio", "psutil", "apsw")

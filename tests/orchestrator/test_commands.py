@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from nodes.runtime.passwords import hash_password
-from orchestrator.folder import ClusterFolder
-from orchestrator.stopping import stop_cluster
+from orchestrator.layout.folder import ClusterFolder
+from orchestrator.lifecycle.stopping import stop_cluster
 from tests.orchestrator.cluster_of_fakes import free_port, is_alive, wait_until
 
 pytestmark = pytest.mark.cluster

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from orchestrator.accounts import read_users
 from orchestrator.commands.init import init
-from orchestrator.config import load
+from orchestrator.layout.accounts import read_users
+from orchestrator.layout.config import load
 
 ROOT = Path(__file__).parent.parent.parent
 

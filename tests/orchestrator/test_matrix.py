@@ -4,9 +4,9 @@ import pytest
 
 from nodes.client import PaymentRequest, PaymentResult
 from nodes.client.errors import NotFound
-from orchestrator.config import load
-from orchestrator.crash_registry import POINTS, Provocation
-from orchestrator.crashing import Crash, find_point
+from orchestrator.chaos.crash_registry import POINTS, Provocation
+from orchestrator.chaos.crashing import Crash, find_point
+from orchestrator.layout.config import load
 from orchestrator.matrix.cells import Row, make_cells
 from orchestrator.matrix.judging import find_lies
 from orchestrator.matrix.load import Told

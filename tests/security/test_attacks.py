@@ -8,7 +8,7 @@ stories of their own below the table. Elsewhere are:
     A24       login_timing.py, by hand: `make login-timing`
     A25, A26  test_floods.py; how much each slows others: `make floods`
     A28       the control socket: test_control_socket.py
-    A29       tests/orchestrator/test_crash_profile.py
+    A29       tests/orchestrator/chaos/test_crash_profile.py
     A31       tests/runtime/test_server_calls.py: nobody can force a bug from outside
     A32       tests/nodes/test_altered_books.py
 """

@@ -8,8 +8,8 @@ from contextlib import suppress
 
 import pytest
 
-from orchestrator import control_server
-from orchestrator.control_server import listen, serve
+from orchestrator.supervision import control_server
+from orchestrator.supervision.control_server import listen, serve
 
 
 @pytest.fixture

@@ -1,0 +1,1 @@
+"""What all commands share to speak with their caller: exit codes, tables, amounts, progress, signals."""
