@@ -17,8 +17,8 @@ from interbank.v1 import access_pb2
 from nodes.core.names import Identity, PeerKind
 from nodes.runtime.refusal import RequestRefused
 from nodes.runtime.revocations import NOBODY
-from nodes.runtime.rpc import Context
-from nodes.runtime.tls import IdentityRefused, is_revoked, peer_identity, peer_thumbprint
+from nodes.runtime.rpc import Metadata
+from nodes.runtime.tls import IdentityRefused, Peer
 
 
 class AccessRuleMissing(Exception):
@@ -103,42 +103,40 @@ class Gatekeeper:
         if authenticate is None and any(rule.roles for rule in rules.values()):
             raise AccessRuleMissing("some RPC asks for a login, and this server can check none")
 
-    def admit(self, method: str, context: Context) -> Caller:
+    def admit(self, method: str, peer: Peer, metadata: Metadata) -> Caller:
         """Return who calls, if they may; raises `RequestRefused`."""
-        identity = self.identify(context)
+        identity = self.identify(peer)
         rule = self._rules.get(method, _NOBODY)
         if identity.kind not in rule.peers:
             raise RequestRefused(
                 grpc.StatusCode.PERMISSION_DENIED,
                 f"{_short(method)} is not for the certificate of {identity.path}",
             )
-        thumbprint = peer_thumbprint(context.auth_context())
         if not rule.roles:
-            return Caller(identity, thumbprint, None)
-        login = self._check_login(method, rule, context, thumbprint)
-        return Caller(identity, thumbprint, login, _bearer_token(context))
+            return Caller(identity, peer.thumbprint, None)
+        token = _bearer_token(metadata)
+        return Caller(identity, peer.thumbprint, self._check_login(method, rule, token, peer.thumbprint), token)
 
-    def identify(self, context: Context) -> Identity:
+    def identify(self, peer: Peer) -> Identity:
         """Return whose certificate it is, if it is one that counts; raises `RequestRefused`."""
-        auth_context = context.auth_context()
         try:
-            identity = peer_identity(auth_context, self._cluster)
+            identity = peer.demand_identity(self._cluster)
         except IdentityRefused as error:
             raise RequestRefused(grpc.StatusCode.PERMISSION_DENIED, str(error)) from error
-        if self.revoked and is_revoked(auth_context, identity, self.revoked):
+        if self.revoked and peer.is_revoked(self.revoked):
             said = f"the certificate of {identity.path} was revoked: ask the operator for another"
             raise RequestRefused(grpc.StatusCode.PERMISSION_DENIED, said)
         return identity
 
-    def admit_again(self, method: str, context: Context, caller: Caller) -> None:
+    def admit_again(self, method: str, caller: Caller) -> None:
         """Demand of one whose stream goes on that the login still holds; raises `RequestRefused`."""
         rule = self._rules[method]
         if rule.roles:
-            self._check_login(method, rule, context, caller.thumbprint)
+            self._check_login(method, rule, caller.token, caller.thumbprint)
 
-    def _check_login(self, method: str, rule: Rule, context: Context, thumbprint: str) -> Login:
+    def _check_login(self, method: str, rule: Rule, token: str, thumbprint: str) -> Login:
         assert self._authenticate is not None
-        login = self._authenticate(_bearer_token(context), thumbprint)
+        login = self._authenticate(token, thumbprint)
         if login.role not in rule.roles:
             wanted = " or ".join(sorted(map(_role_name, rule.roles)))
             raise RequestRefused(
@@ -148,8 +146,7 @@ class Gatekeeper:
         return login
 
 
-def _bearer_token(context: Context) -> str:
-    metadata = context.invocation_metadata() or ()
+def _bearer_token(metadata: Metadata) -> str:
     found = [value for key, value in metadata if key == "authorization"]
     if len(found) != 1 or not isinstance(found[0], str) or not found[0].startswith("Bearer "):
         raise RequestRefused(

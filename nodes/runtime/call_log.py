@@ -6,7 +6,7 @@ never a line for each payment of a batch.
 """
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import Any, NamedTuple
 from uuid import uuid4
 
@@ -40,6 +40,9 @@ def name_peer(peer: Identity) -> str:
     return f"{peer.cluster}/{peer.path}"
 
 
+_TIES = ("request_id",)
+
+
 class CallLog:
     """Writes the lines of one call: ``known`` (rpc, peer, ...) is in each of them.
 
@@ -52,6 +55,7 @@ class CallLog:
         self._log = log
         self._events = events
         self._known = known
+        self._context = {name: known[name] for name in _TIES if name in known}
         self.about: dict[str, Any] = {}
         """The payment and the user that the request names, once it is known."""
         self._is_quiet = is_quiet
@@ -60,16 +64,16 @@ class CallLog:
         self._began = time.perf_counter()
 
     @property
-    def payment_id(self) -> str | None:
-        """The payment that the call is about, once its request is known."""
-        return self._known.get("payment_id")
+    def context(self) -> Mapping[str, Any]:
+        """What ties other lines to the call: its id and, once its request is known, its payment."""
+        return self._context
 
     def asked(self, request: Message) -> None:
         """Note a unary call's request; its payment id is in every line from here on."""
         fields = describe(request)
         self.about = {name: fields[name] for name in ("payment_id", "user") if name in fields}
         if "payment_id" in fields:
-            self._known["payment_id"] = fields["payment_id"]
+            self._known["payment_id"] = self._context["payment_id"] = fields["payment_id"]
         if not self._is_quiet:
             self._log.info(self._events.asked, **fields | self._known)
 

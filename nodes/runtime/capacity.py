@@ -6,8 +6,6 @@ wild leaves the other half to all others.
 """
 
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import grpc
 
@@ -33,20 +31,20 @@ class Capacity:
         if self._taken >= self._places:
             raise _refuse(f"this node has too many {self._kind} under way; try again later")
 
-    @contextmanager
-    def take(self, thumbprint: str) -> Iterator[None]:
-        """Hold a place for the certificate of ``thumbprint``; raises `RequestRefused` if it has its share."""
-        if self._taken_by[thumbprint] >= self._places_each:
+    def take(self, thumbprint: str) -> None:
+        """Take a place for the certificate of ``thumbprint``; raises `RequestRefused` if it has its share."""
+        taken = self._taken_by[thumbprint]
+        if taken >= self._places_each:
             raise _refuse(f"this certificate has too many {self._kind} under way; try again later")
         self._taken += 1
-        self._taken_by[thumbprint] += 1
-        try:
-            yield
-        finally:
-            self._taken -= 1
-            self._taken_by[thumbprint] -= 1
-            if not self._taken_by[thumbprint]:
-                del self._taken_by[thumbprint]
+        self._taken_by[thumbprint] = taken + 1
+
+    def give_back(self, thumbprint: str) -> None:
+        """Give back one of the places that the certificate of ``thumbprint`` has taken."""
+        self._taken -= 1
+        self._taken_by[thumbprint] -= 1
+        if not self._taken_by[thumbprint]:
+            del self._taken_by[thumbprint]
 
 
 def _refuse(said: str) -> RequestRefused:

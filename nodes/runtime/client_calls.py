@@ -11,11 +11,11 @@ from typing import Any
 from uuid import uuid4
 
 import grpc
-from structlog.contextvars import get_contextvars
 from structlog.typing import FilteringBoundLogger
 
 from nodes.core.names import Identity
 from nodes.runtime.call_log import CALLED, CallLog, name_peer
+from nodes.runtime.event_log import current_context
 from nodes.runtime.rpc import REQUEST_ID_KEY
 
 
@@ -80,4 +80,4 @@ def _open_log(log: FilteringBoundLogger, peer: Identity, details: Any, request_i
 
 def _request_id() -> str:
     """Return the id of the request that is being answered here, or a new one."""
-    return get_contextvars().get("request_id") or uuid4().hex[:16]
+    return current_context().get("request_id") or uuid4().hex[:16]

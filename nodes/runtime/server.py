@@ -1,6 +1,6 @@
 """A node's gRPC server: mutual TLS, access rules, request log, health; refuses to start half."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, cast
 
 import grpc
@@ -10,6 +10,7 @@ from structlog.typing import FilteringBoundLogger
 from nodes.runtime.access import AccessRuleMissing, Authenticate, Gatekeeper, collect_rules
 from nodes.runtime.decoding import STREAM_BYTES_MAX
 from nodes.runtime.descriptors import count_connection_places
+from nodes.runtime.methods import Methods, Registered
 from nodes.runtime.ports import PortUnusable, demand_free_port
 from nodes.runtime.served_certificate import ServedCertificate
 from nodes.runtime.server_calls import Denial, ServerCalls
@@ -30,19 +31,6 @@ _OPTIONS: list[tuple[str, Any]] = [
     # Calls under way stay; what is begun later is on a new connection, with a certificate looked at anew.
     ("grpc.max_connection_age_ms", 30 * 60_000),
 ]
-
-
-class _Registered:
-    """Stands in for a server, to learn which services are registered at it."""
-
-    def __init__(self) -> None:
-        self.services: list[str] = []
-
-    def add_generic_rpc_handlers(self, handlers: Iterable[grpc.ServiceRpcHandler]) -> None:
-        self.services += [handler.service_name() or "" for handler in handlers]
-
-    def add_registered_method_handlers(self, service: str, _: object) -> None:
-        self.services.append(service)
 
 
 class NodeServer:
@@ -77,16 +65,16 @@ class NodeServer:
 
     async def start(self) -> None:
         """Listen; raises `PortUnusable`, or `nodes.runtime.access.AccessRuleMissing` before it does."""
-        self._demand_names()
+        registered = self._register()
         rules = collect_rules(self._names)
         gatekeeper = Gatekeeper(self._tls.identity.cluster, rules, self._authenticate)
         gatekeeper.revoked = self._tls.revoked
         await demand_free_port(self._listen)
         places = ("grpc.max_allowed_incoming_connections", count_connection_places())
         calls = ServerCalls(gatekeeper, self._log, self._denied)
-        server = grpc.aio.server(interceptors=[calls], options=[*_OPTIONS, places])
-        for add_to_server, servicer in self._services:
-            add_to_server(servicer, server)
+        server = grpc.aio.server(options=[*_OPTIONS, places])
+        methods = {method: calls.wrap(method, registered.find(method)) for method in rules}
+        server.add_generic_rpc_handlers([Methods(methods)])
         await self.set_ready(False)
         try:
             self.port = server.add_secure_port(self._listen, self.certificate.credentials())
@@ -105,9 +93,9 @@ class NodeServer:
             self._gatekeeper.revoked = tls.revoked
             self._calls.end_refused()
 
-    def _demand_names(self) -> None:
-        """Refuse what registers another service than the one whose rules were named for it."""
-        registered = _Registered()
+    def _register(self) -> Registered:
+        """Gather the services; refuse one that is another than the one whose rules were named for it."""
+        registered = Registered()
         for add_to_server, servicer in self._services:
             add_to_server(servicer, cast(grpc.aio.Server, registered))
         for service in registered.services:
@@ -115,6 +103,7 @@ class NodeServer:
                 raise AccessRuleMissing(
                     f"{service} is registered, but no rules are read for it: add it by its name"
                 )
+        return registered
 
     async def set_ready(self, is_ready: bool) -> None:
         """Say SERVING or NOT_SERVING to whoever checks this node's health."""

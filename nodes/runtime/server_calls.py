@@ -1,5 +1,8 @@
 """What every call to a node passes through: it is logged, admitted, carried out, and its error told.
 
+A method is wrapped once, when it is registered: gRPC's interceptors would be asked, and
+make the method's handler anew, for each call.
+
 A `RequestRefused` becomes its status; any other exception becomes INTERNAL with an id,
 and its text goes to the log alone. One that says that the disk has failed ends the
 process. Calls beyond what a node may carry at once are refused (`nodes.runtime.capacity`),
@@ -13,7 +16,6 @@ from uuid import uuid4
 
 import grpc
 from google.protobuf.message import Message
-from structlog.contextvars import bind_contextvars, get_contextvars
 from structlog.typing import FilteringBoundLogger
 
 from nodes.runtime.access import Caller, Gatekeeper, set_caller
@@ -27,12 +29,12 @@ from nodes.runtime.decoding import (
     demand_message,
     guard,
 )
-from nodes.runtime.event_log import shorten
+from nodes.runtime.event_log import shorten, use_context
 from nodes.runtime.flags import die_of
 from nodes.runtime.live_streams import LiveStreams
 from nodes.runtime.refusal import RequestRefused
-from nodes.runtime.rpc import REQUEST_ID_KEY, Context
-from nodes.runtime.tls import peer_thumbprint
+from nodes.runtime.rpc import REQUEST_ID_KEY, Context, Metadata
+from nodes.runtime.tls import Peer, read_peer
 
 _REQUEST_ID_MAX = 64
 _WATCHING = frozenset(
@@ -64,7 +66,18 @@ class Denial(NamedTuple):
 _DENIED = (grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.UNAUTHENTICATED)
 
 
-class ServerCalls(grpc.aio.ServerInterceptor):
+class _Incoming(NamedTuple):
+    """A call as it has come: each is read from gRPC once, which makes it anew each time."""
+
+    method: str
+    context: Context
+    peer: Peer
+    metadata: Metadata
+    request_id: str
+    lines: CallLog
+
+
+class ServerCalls:
     """Wraps each method of a server. What `Gatekeeper` refuses never reaches the method.
 
     ``denied`` is told of each call that its caller may not make.
@@ -83,17 +96,13 @@ class ServerCalls(grpc.aio.ServerInterceptor):
 
     def end_refused(self) -> None:
         """End the streams of those whose certificate counts no more."""
-        self._live.end_refused(self._gatekeeper.identify)
+        self._live.end_refused(lambda context: self._gatekeeper.identify(read_peer(context.auth_context())))
 
-    async def intercept_service(self, continuation: Any, handler_call_details: Any) -> Any:
-        """Return the method's handler, wrapped; None for an unknown method, which gRPC answers itself.
+    def wrap(self, method: str, handler: Any) -> Any:
+        """Return the handler of ``method`` (``/package.Service/Method``), wrapped.
 
-        None as well for streams of requests with one response: nothing here would guard them.
+        Raises ValueError for a stream of requests with one response: nothing here would guard it.
         """
-        handler = await continuation(handler_call_details)
-        if handler is None or handler.stream_unary:
-            return None
-        method = handler_call_details.method
         bytes_max = STREAM_BYTES_MAX if handler.request_streaming else UNARY_BYTES_MAX
         codecs = {
             "request_deserializer": guard(handler.request_deserializer, bytes_max),
@@ -105,23 +114,27 @@ class ServerCalls(grpc.aio.ServerInterceptor):
             return grpc.stream_stream_rpc_method_handler(
                 self._wrap_stream(method, handler.stream_stream), **codecs
             )
-        return grpc.unary_stream_rpc_method_handler(self._wrap_watch(method, handler.unary_stream), **codecs)
+        if handler.unary_stream:
+            return grpc.unary_stream_rpc_method_handler(self._wrap_watch(method, handler.unary_stream), **codecs)
+        raise ValueError(f"{method} takes a stream and gives one response: nothing guards such a call")
 
     def _wrap_unary(self, method: str, behaviour: Unary) -> Unary:
         capacity = self._looks if method in _WATCHING else self._unary_calls
 
         async def call(asked: Request, context: Context) -> Message:
-            lines = self._log_call(method, context)
+            incoming = self._look_at(method, context)
+            lines = incoming.lines
             try:
                 request = demand_message(asked)
                 lines.asked(request)
-                if lines.payment_id:
-                    bind_contextvars(payment_id=lines.payment_id)
-                with self._admit(method, context, capacity):
+                caller = self._admit(incoming, capacity)
+                try:
                     response = await behaviour(request, context)
+                finally:
+                    capacity.give_back(caller.thumbprint)
                 lines.answered(response)
             except Exception as error:
-                await self._fail(error, method, context, lines)
+                await self._fail(error, incoming)
             finally:
                 lines.ended()
             return response
@@ -130,20 +143,21 @@ class ServerCalls(grpc.aio.ServerInterceptor):
 
     def _wrap_stream(self, method: str, behaviour: Stream) -> Stream:
         async def call(asked: AsyncIterator[Request], context: Context) -> AsyncGenerator[Message, None]:
-            lines = self._log_call(method, context)
+            incoming = self._look_at(method, context)
+            lines = incoming.lines
             try:
                 lines.opened()
-                with self._admit(method, context, self._streams) as caller, self._live.hold(context):
+                with self._hold(incoming) as caller:
                     # Who opens a stream learns at once that it was let in, and by what id it is logged.
-                    await context.send_initial_metadata(((REQUEST_ID_KEY, get_contextvars()["request_id"]),))
-                    requests = lines.watch(self._read(asked, method, context, caller))
+                    await context.send_initial_metadata(((REQUEST_ID_KEY, incoming.request_id),))
+                    requests = lines.watch(self._read(asked, method, caller))
                     async with aclosing(behaviour(requests, context)) as responses:
                         async for response in responses:
                             lines.passed(response)
                             yield response
                 lines.closed()
             except Exception as error:
-                await self._fail(error, method, context, lines)
+                await self._fail(error, incoming)
             finally:
                 lines.ended()
 
@@ -153,22 +167,24 @@ class ServerCalls(grpc.aio.ServerInterceptor):
         """Wrap a method that writes its responses itself, as the health service's Watch does."""
 
         async def call(asked: Request, context: Context) -> Message:
-            lines = self._log_call(method, context)
+            incoming = self._look_at(method, context)
+            lines = incoming.lines
             try:
                 lines.opened()
-                with self._admit(method, context, self._streams), self._live.hold(context):
+                with self._hold(incoming):
                     response = await behaviour(demand_message(asked), context)
                 lines.closed()
             except Exception as error:
-                await self._fail(error, method, context, lines)
+                await self._fail(error, incoming)
             finally:
                 lines.ended()
             return response
 
         return call
 
-    async def _fail(self, error: Exception, method: str, context: Context, lines: CallLog) -> NoReturn:
+    async def _fail(self, error: Exception, incoming: _Incoming) -> NoReturn:
         """Tell the caller of an error no more than is meant for it, and the log the whole of it."""
+        context, lines = incoming.context, incoming.lines
         if isinstance(error, grpc.aio.AbortError):
             lines.failed(context.code(), context.details())
             raise error
@@ -179,44 +195,55 @@ class ServerCalls(grpc.aio.ServerInterceptor):
             if isinstance(error, DISK_FAILURES):
                 die_of(error)
         if refusal.code in _DENIED:
-            thumbprint = peer_thumbprint(context.auth_context())
+            peer = incoming.peer
             said = refusal.code.name, shorten(refusal.message)
-            self._denied(Denial(method, _peer(context), thumbprint, *said, lines.about))
+            self._denied(Denial(incoming.method, _name(peer), peer.thumbprint, *said, lines.about))
         lines.failed(refusal.code, refusal.message)
         await context.abort(refusal.code, refusal.message, refusal.trailing_metadata())
         raise AssertionError("abort returned")
 
-    def _log_call(self, method: str, context: Context) -> CallLog:
-        bind_contextvars(request_id=_request_id(context))
-        known = {"rpc": method, "peer": _peer(context)}
-        return CallLog(self._log, SERVED, known, is_quiet=method in _WATCHING)
+    def _look_at(self, method: str, context: Context) -> _Incoming:
+        """Read who calls, and open the call's lines in the log."""
+        peer = read_peer(context.auth_context())
+        metadata: Metadata = tuple(context.invocation_metadata() or ())
+        request_id = _request_id(metadata)
+        known = {"request_id": request_id, "rpc": method, "peer": _name(peer)}
+        lines = CallLog(self._log, SERVED, known, is_quiet=method in _WATCHING)
+        use_context(lines.context)
+        return _Incoming(method, context, peer, metadata, request_id, lines)
+
+    def _admit(self, incoming: _Incoming, capacity: Capacity) -> Caller:
+        """Let a call in, if it may and there is room; the place that it takes is to be given back."""
+        capacity.demand_room()
+        caller = self._gatekeeper.admit(incoming.method, incoming.peer, incoming.metadata)
+        capacity.take(caller.thumbprint)
+        set_caller(caller)
+        return caller
 
     @contextmanager
-    def _admit(self, method: str, context: Context, capacity: Capacity) -> Iterator[Caller]:
-        """Let a call in, if it may and there is room; it takes its place until it ends."""
-        capacity.demand_room()
-        caller = self._gatekeeper.admit(method, context)
-        with capacity.take(caller.thumbprint):
-            set_caller(caller)
-            yield caller
+    def _hold(self, incoming: _Incoming) -> Iterator[Caller]:
+        """Let a stream in, if it may and there is room, and keep it in view until it ends."""
+        caller = self._admit(incoming, self._streams)
+        try:
+            with self._live.hold(incoming.context):
+                yield caller
+        finally:
+            self._streams.give_back(caller.thumbprint)
 
-    async def _read(
-        self, asked: AsyncIterator[Request], method: str, context: Context, caller: Caller
-    ) -> AsyncIterator[Message]:
+    async def _read(self, asked: AsyncIterator[Request], method: str, caller: Caller) -> AsyncIterator[Message]:
         """Pass a stream's requests on, for as long as whoever sends them may: a login can end meanwhile."""
         async for request in asked:
-            self._gatekeeper.admit_again(method, context, caller)
+            self._gatekeeper.admit_again(method, caller)
             yield demand_message(request)
 
 
-def _peer(context: Context) -> str:
+def _name(peer: Peer) -> str:
     """Name the caller for the log, however little is known of it."""
-    uris = tuple(context.auth_context().get("peer_spiffe_id", ()))
-    return shorten(uris[0].decode("ascii", "replace").partition("//")[2]) if uris else "no SPIFFE identity"
+    return shorten(peer.uri.partition("//")[2]) if peer.uri else "no SPIFFE identity"
 
 
-def _request_id(context: Context) -> str:
-    for key, value in context.invocation_metadata() or ():
+def _request_id(metadata: Metadata) -> str:
+    for key, value in metadata:
         if key == REQUEST_ID_KEY and isinstance(value, str) and value.isascii() and len(value) <= _REQUEST_ID_MAX:
             return value
     return uuid4().hex[:16]

@@ -10,6 +10,7 @@ while a certificate and its key are replaced: only one of them fits the certific
 at each moment the files hold a pair, whatever crashes.
 """
 
+import math
 import re
 import ssl
 from base64 import urlsafe_b64encode
@@ -187,33 +188,43 @@ def dial_blocking(address: str, tls: Tls, peer: Identity, *, interceptors: Seque
     return grpc.intercept_channel(channel, *interceptors) if interceptors else channel
 
 
-def peer_identity(auth_context: Mapping[str, Iterable[bytes]], cluster: str) -> Identity:
-    """Return who calls; raises `IdentityRefused`.
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """Who is at the other end of a call, by the certificate of the handshake."""
+
+    uri: str
+    """The SPIFFE URI, empty if it does not state one."""
+    identity: Identity | None
+    """None if the URI is not that of a member of any cluster."""
+    thumbprint: str
+    """SHA-256 of the certificate (RFC 8705, x5t#S256); empty if there is none."""
+    valid_from: float
+    """Seconds since 1970."""
+
+    def demand_identity(self, cluster: str) -> Identity:
+        """Return who it is; raises `IdentityRefused`."""
+        if not self.uri:
+            raise IdentityRefused("the certificate must have exactly one URI, a SPIFFE one")
+        identity = self.identity
+        if identity is None:
+            raise IdentityRefused(f"not an identity of this kind of cluster: {self.uri[:200]!r}")
+        if identity.cluster != cluster:
+            raise IdentityRefused(f"the certificate is of the cluster {identity.cluster}, not of {cluster}")
+        return identity
+
+    def is_revoked(self, revoked: Revoked) -> bool:
+        """Tell whether its certificate is worth nothing any more."""
+        since = revoked.get(self.identity) if self.identity is not None else None
+        return since is not None and self.valid_from < since
+
+
+def read_peer(auth_context: Mapping[str, Iterable[bytes]]) -> Peer:
+    """Return who has called, from what gRPC says of the handshake.
 
     Only ``peer_spiffe_id`` counts: gRPC gives it when there is exactly one URI and it
     is a SPIFFE one. Its ``peer_identities`` would fall back to the common name.
     """
-    uris = tuple(auth_context.get("peer_spiffe_id", ()))
-    if len(uris) != 1:
-        raise IdentityRefused("the certificate must have exactly one URI, a SPIFFE one")
-    try:
-        identity = parse_identity(uris[0].decode("ascii", "replace"))
-    except ValueError as error:
-        raise IdentityRefused(str(error)) from error
-    if identity.cluster != cluster:
-        raise IdentityRefused(f"the certificate is of the cluster {identity.cluster}, not of {cluster}")
-    return identity
-
-
-def peer_thumbprint(auth_context: Mapping[str, Iterable[bytes]]) -> str:
-    """Return the SHA-256 of the caller's certificate (RFC 8705, x5t#S256); empty if there is none."""
-    return next(map(_thumbprint_of_pem, auth_context.get("x509_pem_cert", ())), "")
-
-
-def is_revoked(auth_context: Mapping[str, Iterable[bytes]], identity: Identity, revoked: Revoked) -> bool:
-    """Tell whether the certificate that a peer of ``identity`` calls with was revoked."""
-    since = revoked.get(identity)
-    return since is not None and any(_valid_from(pem) < since for pem in auth_context.get("x509_pem_cert", ()))
+    return _read_peer(tuple(auth_context.get("peer_spiffe_id", ())), tuple(auth_context.get("x509_pem_cert", ())))
 
 
 def _options(peer: Identity, tls: Tls) -> list[tuple[str, Any]]:
@@ -321,11 +332,15 @@ def _thumbprint(certificate: x509.Certificate) -> str:
 
 
 @lru_cache(maxsize=4096)
-def _thumbprint_of_pem(pem: bytes) -> str:
-    return _encode(ssl.PEM_cert_to_DER_cert(pem.decode("ascii")))
+def _read_peer(uris: tuple[bytes, ...], pems: tuple[bytes, ...]) -> Peer:
+    uri = uris[0].decode("ascii", "replace") if len(uris) == 1 else ""
+    identity = None
+    with suppress(ValueError):
+        identity = parse_identity(uri)
+    thumbprint = _encode(ssl.PEM_cert_to_DER_cert(pems[0].decode("ascii"))) if pems else ""
+    return Peer(uri, identity, thumbprint, min(map(_valid_from, pems), default=-math.inf))
 
 
-@lru_cache(maxsize=4096)
 def _valid_from(pem: bytes) -> float:
     return x509.load_pem_x509_certificate(pem).not_valid_before_utc.timestamp()
 

@@ -7,7 +7,7 @@ lines between gateway and banks, which are function calls.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from typing import Any
 
 import apsw
@@ -35,6 +35,7 @@ from nodes.gateway.store import SCHEMA as GATEWAY_SCHEMA
 from nodes.gateway.store import GatewayStore
 from nodes.gateway.tokens import TokenIssuer
 from nodes.runtime.access import Gatekeeper, collect_rules
+from nodes.runtime.methods import Registered
 from nodes.runtime.passwords import hash_password
 from nodes.runtime.server_calls import ServerCalls
 
@@ -78,19 +79,6 @@ class FakeContext:
     async def abort(self, code: grpc.StatusCode, details: str, _: Any = ()) -> None:
         self.ended = code, details
         raise grpc.aio.AbortError
-
-
-class _Registered:
-    """Stands in for a server, to take the methods of services."""
-
-    def __init__(self) -> None:
-        self.handlers: list[Any] = []
-
-    def add_generic_rpc_handlers(self, handlers: Iterable[Any]) -> None:
-        self.handlers += handlers
-
-    def add_registered_method_handlers(self, _: str, __: Any) -> None:
-        """Do nothing: the generic ones are enough."""
 
 
 class _Silent:
@@ -208,8 +196,8 @@ class World:
 
     # -- wiring -----------------------------------------------------------------
 
-    def _gateway_services(self) -> _Registered:
-        registered: Any = _Registered()
+    def _gateway_services(self) -> Registered:
+        registered: Any = Registered()
         silent: Any = _Silent()
         payments = PaymentService(self.logins, self.gateway, self.store, silent)
         payment_pb2_grpc.add_PaymentServiceServicer_to_server(payments, registered)
@@ -219,43 +207,15 @@ class World:
         operator_pb2_grpc.add_OperatorServiceServicer_to_server(operator, registered)
         return registered
 
-    def _bank_services(self) -> _Registered:
-        registered: Any = _Registered()
+    def _bank_services(self) -> Registered:
+        registered: Any = Registered()
         bank_pb2_grpc.add_BankServiceServicer_to_server(self.banks["ICICI"].service, registered)
         return registered
 
-    def _wrap(self, node: str, registered: _Registered) -> dict[str, Any]:
+    def _wrap(self, node: str, registered: Registered) -> dict[str, Any]:
         rules = collect_rules(_SERVICES[node])
         calls = ServerCalls(Gatekeeper(CLUSTER, rules, self._authenticate), structlog.wrap_logger(None, [_drop]))
-        finder = _finder(registered)
-        wrapped = {name: _run_now(calls.intercept_service(finder, _Asked(name))) for name in rules}
-        return {name.removeprefix("/interbank.v1."): handler for name, handler in wrapped.items()}
-
-
-class _Asked:
-    """What gRPC tells an interceptor of a call."""
-
-    invocation_metadata = ()
-
-    def __init__(self, method: str) -> None:
-        self.method = method
-
-
-def _finder(registered: _Registered) -> Any:
-    async def find(asked: _Asked) -> Any:
-        found = [handler.service(asked) for handler in registered.handlers]
-        return next((handler for handler in found if handler is not None), None)
-
-    return find
-
-
-def _run_now(coroutine: Any) -> Any:
-    """Run a coroutine that waits for nothing, here and now."""
-    try:
-        coroutine.send(None)
-    except StopIteration as ended:
-        return ended.value
-    raise AssertionError("it waits for something")
+        return {name.removeprefix("/interbank.v1."): calls.wrap(name, registered.find(name)) for name in rules}
 
 
 async def _once(request: Any) -> AsyncIterator[Any]:

@@ -6,11 +6,10 @@ import json
 import grpc
 import pytest
 from interbank.v1 import payment_pb2, payment_pb2_grpc
-from structlog.contextvars import bound_contextvars
 
 from nodes.core.names import PeerKind
 from nodes.runtime.client_calls import BlockingClientCalls, ClientCalls
-from nodes.runtime.event_log import open_event_log
+from nodes.runtime.event_log import open_event_log, use_context
 from nodes.runtime.tls import dial, dial_blocking
 from tests.authority import CLUSTER
 from tests.runtime.served import LOGGED_IN, fails, login, pay
@@ -56,8 +55,8 @@ async def test_a_call_and_its_answer_are_logged_with_whom_and_without_secrets(ca
 async def test_both_sides_log_one_request_id_that_of_the_call_that_it_is_made_for(served, calling):
     async with calling.dial() as channel:
         await pay(channel, LOGGED_IN)
-        with bound_contextvars(request_id="outer-1"):
-            await pay(channel, LOGGED_IN)
+        use_context({"request_id": "outer-1"})
+        await pay(channel, LOGGED_IN)
     ids = [line["request_id"] for line in calling.lines("call")]
     assert ids == [line["request_id"] for line in served.lines("request")]
     assert ids[1] == "outer-1"

@@ -2,7 +2,6 @@
 
 import socket
 from contextlib import closing
-from types import SimpleNamespace
 
 import grpc
 import pytest
@@ -17,7 +16,7 @@ from nodes.runtime.event_log import open_event_log
 from nodes.runtime.ports import PortUnusable
 from nodes.runtime.refusal import RequestRefused
 from nodes.runtime.server import NodeServer
-from nodes.runtime.tls import dial
+from nodes.runtime.tls import dial, read_peer
 from tests.authority import CLUSTER, Authority
 from tests.runtime.served import CODE, LOGGED_IN, PAYMENTS, Payments, fails, login, pay
 
@@ -150,9 +149,9 @@ async def test_a_server_whose_rpc_has_no_rule_does_not_start(served, name, said)
 @pytest.mark.parametrize("kind", [PeerKind.CLIENT, PeerKind.OPERATOR, PeerKind.BANK, PeerKind.GATEWAY])
 def test_a_method_without_a_rule_is_for_nobody(kind):
     uri = Identity(CLUSTER, kind, {PeerKind.CLIENT: "shell", PeerKind.BANK: "HDFC"}.get(kind, "")).uri
-    context = SimpleNamespace(auth_context=lambda: {"peer_spiffe_id": [uri.encode()]})
+    peer = read_peer({"peer_spiffe_id": [uri.encode()]})
     with pytest.raises(RequestRefused) as refused:
-        Gatekeeper(CLUSTER, {}, None).admit("/interbank.v1.PaymentService/Pay", context)
+        Gatekeeper(CLUSTER, {}, None).admit("/interbank.v1.PaymentService/Pay", peer, ())
     assert refused.value.code is CODE.PERMISSION_DENIED
 
 
