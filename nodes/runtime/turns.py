@@ -5,7 +5,7 @@ finds its next batch waiting when it comes back from the disk.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
@@ -33,25 +33,35 @@ class Inbox(Generic[Item]):
         if self._items:
             self._gathered.set()
 
-    async def take(self) -> list[Item]:
-        """Wait until there is something, then return all of it."""
+    async def take(self, let_gather: Callable[[], Awaitable[None]] | None = None) -> list[Item]:
+        """Wait until there is something, then for ``let_gather`` if it is given, and return all that is there."""
         await self._gathered.wait()
+        if let_gather is not None:
+            await let_gather()
         items, self._items = self._items, []
         self._gathered.clear()
         return items
 
-    async def batches(self) -> AsyncIterator[list[Item]]:
+    async def batches(
+        self, let_gather: Callable[[], Awaitable[None]] | None = None
+    ) -> AsyncIterator[list[Item]]:
         """Yield each turn's items for ever, letting the loop breathe in between."""
         while True:
-            yield await self.take()
+            yield await self.take(let_gather)
             await asyncio.sleep(0)
 
 
-async def run_turns(inbox: Inbox[Item], turn: Callable[[list[Item]], None]) -> None:
+async def run_turns(
+    inbox: Inbox[Item],
+    turn: Callable[[list[Item]], None],
+    let_gather: Callable[[], Awaitable[None]] | None = None,
+) -> None:
     """Call ``turn`` with all that has gathered, again and again, until cancelled.
+
+    ``let_gather`` is waited for once there is something, and may let more come.
 
     An exception of ``turn`` ends this; it must end the process, since what the turn
     had begun is neither durable nor undone.
     """
-    async for items in inbox.batches():
+    async for items in inbox.batches(let_gather):
         turn(items)
