@@ -46,8 +46,9 @@ _LAST_ANSWERS_WITHIN_S = 2.0
 _MESSAGES_UNDER_WAY = 2
 """One that the bank works on, one large one that waits for it."""
 _NO_MORE = 2**63
-_LINGER_S = 0.003
+_LINGER_S = 0.006
 """How long a decision waits for prepares to go out with."""
+
 _LARGE_ITEMS = 512
 """Prepares and decisions from which on a message is worth what it costs by itself."""
 _MESSAGE_ITEMS_MAX = 8192

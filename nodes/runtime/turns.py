@@ -42,9 +42,7 @@ class Inbox(Generic[Item]):
         self._gathered.clear()
         return items
 
-    async def batches(
-        self, let_gather: Callable[[], Awaitable[None]] | None = None
-    ) -> AsyncIterator[list[Item]]:
+    async def batches(self, let_gather: Callable[[], Awaitable[None]] | None = None) -> AsyncIterator[list[Item]]:
         """Yield each turn's items for ever, letting the loop breathe in between."""
         while True:
             yield await self.take(let_gather)
