@@ -26,6 +26,8 @@ from nodes.runtime.crash_points import reach
 
 _LIBRARY_MIN = (3, 51, 3)
 _CHUNK_SIZES = (512, 64, 8, 1)
+_CACHE_KIB = 32 * 1024
+"""Keeps the accounts of some 100,000 users and the newest of each index in memory."""
 
 
 DISK_FAILURES = (apsw.IOError, apsw.FullError, apsw.CorruptError, apsw.NotADBError, apsw.CantOpenError)
@@ -92,7 +94,8 @@ def _demand_durability(connection: apsw.Connection) -> None:
     connection.pragma("synchronous", "FULL")
     connection.pragma("foreign_keys", True)
     connection.pragma("trusted_schema", False)
-    connection.pragma("wal_autocheckpoint", 4000)
+    connection.pragma("cache_size", -_CACHE_KIB)
+    connection.pragma("wal_autocheckpoint", 1000)
     connection.pragma("journal_size_limit", 64 * 1024 * 1024)
     found = connection.pragma("journal_mode"), connection.pragma("synchronous")
     if found != ("wal", 2):

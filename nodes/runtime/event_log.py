@@ -116,7 +116,7 @@ def _shower(field: FieldDescriptor) -> Callable[[Any], Any]:
 
 def _show_value(value: Any) -> Any:
     if isinstance(value, Timestamp):
-        return value.ToJsonString()
+        return _format_time(value.seconds * 1_000_000 + value.nanos // 1000)
     if isinstance(value, Message):
         return describe(value)
     if isinstance(value, bytes):

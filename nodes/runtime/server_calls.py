@@ -11,8 +11,8 @@ since gRPC itself would let them wait until their deadline.
 
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import aclosing, contextmanager
+from os import urandom
 from typing import Any, NamedTuple, NoReturn
-from uuid import uuid4
 
 import grpc
 from google.protobuf.message import Message
@@ -246,4 +246,4 @@ def _request_id(metadata: Metadata) -> str:
     for key, value in metadata:
         if key == REQUEST_ID_KEY and isinstance(value, str) and value.isascii() and len(value) <= _REQUEST_ID_MAX:
             return value
-    return uuid4().hex[:16]
+    return urandom(8).hex()
