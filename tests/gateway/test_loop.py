@@ -23,10 +23,19 @@ class Bank:
 
     def __init__(self, name):
         self.name = name
-        self.batches = []
+        self.turns = []
+        """How many prepares each turn has sent that has sent some."""
+        self._sent = asyncio.Event()
 
     def send(self, batch):
-        self.batches.append(len(batch.prepares))
+        if batch.prepares:
+            self.turns.append(len(batch.prepares))
+            self._sent.set()
+
+    async def wait_for(self, prepares):
+        while sum(self.turns) < prepares:
+            await asyncio.wait_for(self._sent.wait(), 30)
+            self._sent.clear()
 
 
 @pytest.fixture
@@ -69,12 +78,10 @@ async def pay_one_by_one(loop, callers):
 
     bank = loop.links["ICICI"]
     calls = [asyncio.create_task(pay(number)) for number in range(1, callers + 1)]
-    give_up_at = time.monotonic() + 30
-    while sum(bank.batches) < callers and time.monotonic() < give_up_at:
-        await asyncio.sleep(0.001)
+    await bank.wait_for(callers)
     for call in calls:
         call.cancel()
-    return [prepares for prepares in bank.batches if prepares]
+    return bank.turns
 
 
 async def test_payments_of_many_callers_that_come_one_by_one_share_turns(gateway):
@@ -95,11 +102,10 @@ async def test_few_callers_wait_for_nobody(gateway, slept):
 
 async def test_payments_that_come_together_wait_for_nobody(gateway, slept):
     gateway.begin_many((payment(number), lambda _: None, AUTHORITY) for number in range(1, CALLERS + 1))
-    batches = gateway.links["ICICI"].batches
-    while not any(batches):
-        await asyncio.sleep(0)
+    bank = gateway.links["ICICI"]
+    await bank.wait_for(CALLERS)
     assert slept == []
-    assert [prepares for prepares in batches if prepares] == [CALLERS]
+    assert bank.turns == [CALLERS]
 
 
 async def test_gathering_ends_however_many_come(gateway, monkeypatch):
