@@ -18,6 +18,7 @@ from typing import NoReturn
 from nodes.core.names import is_address
 from nodes.runtime.access import AccessRuleMissing
 from nodes.runtime.database import DatabaseUnusable
+from nodes.runtime.lifeline import parse_descriptor
 from nodes.runtime.ports import PortUnusable
 from nodes.runtime.rotating_file import LogUnusable
 from nodes.runtime.tls import CertificateUnusable, TlsFiles
@@ -49,15 +50,6 @@ def parse_address(text: str) -> str:
     if not is_address(text):
         raise argparse.ArgumentTypeError(f"{text!r} is not host:port with a port of 1 to 65535")
     return text
-
-
-def parse_descriptor(text: str) -> int:
-    """Return the number of a descriptor that was left open for this process."""
-    try:
-        os.fstat(int(text))
-    except (ValueError, OverflowError, OSError):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a descriptor that the starter left open") from None
-    return int(text)
 
 
 def add_node_flags(parser: argparse.ArgumentParser) -> None:

@@ -5,6 +5,7 @@ goes by the thread that started the node), and a pipe whose other end the starte
 holds, which ends when the starter does.
 """
 
+import argparse
 import ctypes
 import os
 import signal
@@ -19,13 +20,18 @@ def end_with_parent(lifeline_fd: int | None) -> None:
     """Tie this process to its parent. Call it first thing, in the main thread."""
     if lifeline_fd is None:
         return
-    os.set_inheritable(lifeline_fd, False)
-    os.set_blocking(lifeline_fd, True)
     if sys.platform == "linux":
         parent = os.getppid()
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:
             os._exit(0)
+    end_with_pipe(lifeline_fd)
+
+
+def end_with_pipe(lifeline_fd: int) -> None:
+    """Tie this process to the pipe alone: for one that is started by a thread, which may end before it."""
+    os.set_inheritable(lifeline_fd, False)
+    os.set_blocking(lifeline_fd, True)
     threading.Thread(target=_end_at_eof, args=(lifeline_fd,), daemon=True, name="lifeline").start()
 
 
@@ -34,3 +40,12 @@ def _end_at_eof(lifeline_fd: int) -> None:
         while os.read(lifeline_fd, 1):
             pass
     os._exit(0)
+
+
+def parse_descriptor(text: str) -> int:
+    """Return the number of a descriptor that was left open for this process."""
+    try:
+        os.fstat(int(text))
+    except (ValueError, OverflowError, OSError):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a descriptor that the starter left open") from None
+    return int(text)

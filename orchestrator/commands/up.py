@@ -1,5 +1,6 @@
 """`cluster up`: make what is missing, start the supervisor, wait until all nodes serve."""
 
+import argparse
 import os
 import shlex
 import sys
@@ -7,6 +8,7 @@ import sys
 import click
 
 from nodes.runtime.crash_points import obey
+from nodes.runtime.lifeline import parse_descriptor
 from orchestrator.commands.options import DURATION, FILE, open_folder, output_option
 from orchestrator.console.progress import Progress
 from orchestrator.inspection.status import exit_code
@@ -31,6 +33,13 @@ from orchestrator.supervision.plan import Plan
 _OTHERS_END_WITHIN_S = 10.0
 
 
+def _demand_open(_: click.Context, __: click.Parameter, descriptor: int | None) -> int | None:
+    try:
+        return None if descriptor is None else parse_descriptor(str(descriptor))
+    except argparse.ArgumentTypeError as error:
+        raise click.BadParameter(str(error)) from None
+
+
 @click.command()
 @click.option("-f", "--file", "folder", callback=open_folder, **FILE)
 @click.option("--foreground", is_flag=True, help="Stay, show what happens, and stop all nodes at Ctrl-C.")
@@ -38,8 +47,12 @@ _OTHERS_END_WITHIN_S = 10.0
     "--wait", "wait_s", type=DURATION, default="30s", show_default=True, help="How long for all to serve."
 )
 @click.option("--dry-run", is_flag=True, help="Only say what would be started.")
+# For a command that makes a cluster for itself: the cluster ends with this pipe.
+@click.option("--lifeline-fd", type=int, callback=_demand_open, hidden=True)
 @output_option
-def up(*, folder: ClusterFolder, foreground: bool, wait_s: float, dry_run: bool, output: str) -> None:
+def up(
+    *, folder: ClusterFolder, foreground: bool, wait_s: float, dry_run: bool, lifeline_fd: int | None, output: str
+) -> None:
     """Start the gateway and the banks, wait until all serve, and show them.
 
     Certificates that are missing or about to expire are made first. In a cluster that is up
@@ -59,9 +72,9 @@ def up(*, folder: ClusterFolder, foreground: bool, wait_s: float, dry_run: bool,
     if dry_run:
         _show_plan(make_plan(config, folder))
     elif foreground:
-        _stay(config, folder)
+        _stay(config, folder, lifeline_fd)
     else:
-        _start(config, folder, wait_s, output)
+        _start(config, folder, wait_s, output, lifeline_fd)
 
 
 def _show_plan(plan: Plan) -> None:
@@ -69,11 +82,15 @@ def _show_plan(plan: Plan) -> None:
         click.echo(f"{launch.name} at {launch.address}: {shlex.join(launch.command)}")
 
 
-def bring_up(config: ClusterConfig, folder: ClusterFolder, wait_s: float) -> tuple[Nodes, bool, bool]:
+def bring_up(
+    config: ClusterConfig, folder: ClusterFolder, wait_s: float, lifeline_fd: int | None = None
+) -> tuple[Nodes, bool, bool]:
     """Start the cluster, or join it; return the nodes, whether all have settled, and whether it is new."""
     progress = Progress()
     progress.say("making what is missing")
-    is_new = join_or_start(folder.control_socket, lambda: _prepare(config, folder), within_s=wait_s)
+    is_new = join_or_start(
+        folder.control_socket, lambda: _prepare(config, folder), within_s=wait_s, lifeline_fd=lifeline_fd
+    )
     if not is_new:
         _refresh(config, folder)
     nodes, is_settled = _wait_until_settled(folder, progress, wait_s)
@@ -81,8 +98,10 @@ def bring_up(config: ClusterConfig, folder: ClusterFolder, wait_s: float) -> tup
     return nodes, is_settled, is_new
 
 
-def _start(config: ClusterConfig, folder: ClusterFolder, wait_s: float, output: str) -> None:
-    nodes, is_settled, is_new = bring_up(config, folder, wait_s)
+def _start(
+    config: ClusterConfig, folder: ClusterFolder, wait_s: float, output: str, lifeline_fd: int | None
+) -> None:
+    nodes, is_settled, is_new = bring_up(config, folder, wait_s, lifeline_fd)
     show_status(nodes, output)
     _show_failures(nodes)
     if not is_settled:
@@ -94,7 +113,7 @@ def _start(config: ClusterConfig, folder: ClusterFolder, wait_s: float, output: 
     sys.exit(exit_code(nodes))
 
 
-def _stay(config: ClusterConfig, folder: ClusterFolder) -> None:
+def _stay(config: ClusterConfig, folder: ClusterFolder, lifeline_fd: int | None) -> None:
     # Only here: `up` in the background needs no event loop.
     from orchestrator.inspection.log_view import show_event
     from orchestrator.supervision.supervisor import supervise
@@ -106,7 +125,7 @@ def _stay(config: ClusterConfig, folder: ClusterFolder) -> None:
                 raise CannotStart("the cluster is up already, in the background; `cluster down` stops it")
             plan = _prepare(config, folder)
             demand_ports(plan)
-        supervise(plan, show_event)
+        supervise(plan, show_event, lifeline_fd)
     except Taken as error:
         raise CannotStart(f"{error}, which starts or owns this cluster") from error
 

@@ -35,12 +35,15 @@ class NotInTime(Exception):
         self.nodes = nodes
 
 
-def join_or_start(socket: Path, prepare: Callable[[], Plan], *, within_s: float) -> bool:
+def join_or_start(
+    socket: Path, prepare: Callable[[], Plan], *, within_s: float, lifeline_fd: int | None = None
+) -> bool:
     """Have a supervisor run behind ``socket``; tell whether it was started here.
 
     Whoever comes while another prepares waits for it and joins what it started.
-    ``prepare`` makes ready what the nodes need, and returns the plan. Raises
-    `CannotStart`, and what ``prepare`` raises; nothing runs then.
+    ``prepare`` makes ready what the nodes need, and returns the plan. A supervisor that is
+    started here ends with the pipe ``lifeline_fd``. Raises `CannotStart`, and what
+    ``prepare`` raises; nothing runs then.
     """
     deadline_s = time.monotonic() + within_s
     if is_answering(socket):
@@ -57,7 +60,7 @@ def join_or_start(socket: Path, prepare: Callable[[], Plan], *, within_s: float)
         plan = prepare()
         reach("up.start.prepared")
         demand_ports(plan)
-        start_supervisor(plan, Path(plan.journal).with_name("supervisor.stderr"))
+        start_supervisor(plan, Path(plan.journal).with_name("supervisor.stderr"), lifeline_fd)
         return True
 
 
@@ -87,19 +90,23 @@ def demand_ports(plan: Plan) -> None:
             time.sleep(_RETRY_S)
 
 
-def start_supervisor(plan: Plan, output: Path) -> None:
+def start_supervisor(plan: Plan, output: Path, lifeline_fd: int | None = None) -> None:
     """Start a supervisor for ``plan`` that outlives this process; returns when it answers.
 
-    What it prints goes to ``output``. Raises `CannotStart`.
+    With ``lifeline_fd`` it ends when that pipe does. What it prints goes to ``output``.
+    Raises `CannotStart`.
     """
+    ropes = () if lifeline_fd is None else (lifeline_fd,)
+    flags = [f"--lifeline-fd={rope}" for rope in ropes]
     trim_output(output)
     with open_output(output) as out:
         printed_from = out.tell()
         daemon = subprocess.Popen(
-            [sys.executable, "-P", "-m", "orchestrator.supervision.supervisor"],
+            [sys.executable, "-P", "-m", "orchestrator.supervision.supervisor", *flags],
             stdin=subprocess.PIPE,
             stdout=out,
             stderr=out,
+            pass_fds=ropes,
             start_new_session=True,
             env=clean_environment(),
             cwd="/",
@@ -123,6 +130,11 @@ def start_supervisor(plan: Plan, output: Path) -> None:
         time.sleep(_RETRY_S)
     # It is meant to outlive us; that nobody waits for it here is no leak.
     daemon.returncode = 0
+
+
+def all_serve(nodes: Nodes) -> bool:
+    """Tell whether every node is ready for payments."""
+    return all(node["is_ready"] for node in nodes)
 
 
 def is_answering(socket: Path) -> bool:

@@ -6,9 +6,12 @@ then the banks, keeps each as the policy says (`keeper`), has them asked how the
 loads no gRPC: a process that starts others must not.
 
 Killed with -9 it leaves nothing behind: the nodes end by their lifeline, the lock falls
-with its process, and the socket is replaced by the next holder of the lock.
+with its process, and the socket is replaced by the next holder of the lock. It outlives
+whoever started it, unless it is given a lifeline itself: at the end of that pipe it stops
+all nodes in order, and ends. So a cluster that a command made for itself ends with it.
 """
 
+import argparse
 import asyncio
 import os
 import signal
@@ -18,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from nodes.runtime.crash_points import obey, reach
+from nodes.runtime.lifeline import parse_descriptor
 from orchestrator.links.faults import ANY
 from orchestrator.supervision.control_server import listen, serve
 from orchestrator.supervision.injector import Injector
@@ -38,10 +42,16 @@ _LOCK_WITHIN_S = 0.5
 
 
 class Supervisor:
-    """Keeps what the plan says until it is told to stop; make it inside the event loop that runs it."""
+    """Keeps what the plan says until it is told to stop; make it inside the event loop that runs it.
 
-    def __init__(self, plan: Plan, tell: Callable[[Entry], None] = lambda _: None) -> None:
+    ``lifeline_fd`` is the pipe by whose end it is told so, too.
+    """
+
+    def __init__(
+        self, plan: Plan, tell: Callable[[Entry], None] = lambda _: None, lifeline_fd: int | None = None
+    ) -> None:
         self._plan = plan
+        self._own_lifeline_fd = lifeline_fd
         self._tell = tell
         self.journal = Journal(Path(plan.journal))
         self._lifeline = Lifeline()
@@ -72,6 +82,8 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             loop.add_signal_handler(number, self.stop)
+        if self._own_lifeline_fd is not None:
+            loop.add_reader(self._own_lifeline_fd, self._look_at_lifeline, self._own_lifeline_fd)
         renewing = Renewer(self._plan.renewer, self.report).run()
         running = (self._watcher.run(), self.injector.run(), self._look(), renewing)
         tasks = [loop.create_task(each) for each in running]
@@ -115,6 +127,12 @@ class Supervisor:
         about = {"pid": os.getpid(), "is_stopping": self.is_stopping, "is_test": bool(self._plan.crash_order)}
         return {"supervisor": about, "nodes": nodes}
 
+    def _look_at_lifeline(self, lifeline_fd: int) -> None:
+        if not os.read(lifeline_fd, 1):
+            asyncio.get_running_loop().remove_reader(lifeline_fd)
+            self.report("", "maker-gone", "whoever this cluster was made for is gone; all nodes are stopped")
+            self.stop()
+
     async def _stop_nodes(self) -> None:
         # The gateway first: payments under way end while the banks still answer.
         for is_gateway in (True, False):
@@ -154,7 +172,9 @@ async def _cancel(tasks: Iterable["asyncio.Task[None]"]) -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def supervise(plan: Plan, tell: Callable[[Entry], None] = lambda _: None) -> None:
+def supervise(
+    plan: Plan, tell: Callable[[Entry], None] = lambda _: None, lifeline_fd: int | None = None
+) -> None:
     """Own the folder and keep its nodes until told to stop. Raises `Taken` when another does already."""
     # Books, logs and what the nodes print are this user's alone.
     os.umask(0o077)
@@ -164,7 +184,7 @@ def supervise(plan: Plan, tell: Callable[[Entry], None] = lambda _: None) -> Non
     reach("supervisor.start.lock-taken")
 
     async def run() -> None:
-        await Supervisor(plan, tell).run()
+        await Supervisor(plan, tell, lifeline_fd).run()
 
     try:
         asyncio.run(run())
@@ -174,8 +194,15 @@ def supervise(plan: Plan, tell: Callable[[Entry], None] = lambda _: None) -> Non
 
 def main() -> None:
     """Supervise the plan on standard input."""
+    parser = argparse.ArgumentParser(prog="python -m orchestrator.supervision.supervisor", description=__doc__)
+    parser.add_argument(
+        "--lifeline-fd", type=parse_descriptor, help="descriptor of a pipe; all nodes are stopped when it ends"
+    )
+    lifeline_fd = parser.parse_args().lifeline_fd
+    if lifeline_fd is not None:
+        os.set_inheritable(lifeline_fd, False)
     try:
-        supervise(read_plan(sys.stdin.buffer.read()))
+        supervise(read_plan(sys.stdin.buffer.read()), lifeline_fd=lifeline_fd)
     except Taken as error:
         sys.stderr.write(f"{error}\n")
         sys.exit(EXIT_TAKEN)

@@ -29,6 +29,19 @@ wait_for(Path(plan.socket), lambda nodes: all(node["is_ready"] for node in nodes
 print("started" if started else "joined")
 """
 
+MAKER = """
+import os, signal, sys
+from pathlib import Path
+from orchestrator.supervision.plan import read_plan
+from orchestrator.lifecycle.starting import all_serve, join_or_start, wait_for
+plan = read_plan(sys.stdin.buffer.read())
+read_fd, write_fd = os.pipe()
+join_or_start(Path(plan.socket), lambda: plan, within_s=15, lifeline_fd=read_fd)
+wait_for(Path(plan.socket), all_serve, within_s=15)
+print("up", flush=True)
+signal.pause()
+"""
+
 
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[Cluster]:
@@ -139,3 +152,22 @@ def test_a_wait_ends_when_the_supervisor_does(cluster: Cluster) -> None:
     psutil.Process(ask(cluster.socket, {"do": "status"})["supervisor"]["pid"]).terminate()
     with pytest.raises(SupervisorAway):
         wait_for(cluster.socket, lambda _: False, within_s=DEADLINE_S)
+
+
+def test_a_cluster_that_is_tied_to_its_maker_stops_in_order_when_that_is_killed(cluster: Cluster) -> None:
+    command = [sys.executable, "-c", MAKER]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as maker:
+        assert maker.stdin is not None
+        assert maker.stdout is not None
+        maker.stdin.write(write_plan(cluster.plan))
+        maker.stdin.close()
+        assert maker.stdout.readline() == b"up\n"
+        supervisor = psutil.Process(ask(cluster.socket, {"do": "status"})["supervisor"]["pid"])
+        pids = [supervisor.pid, *(child.pid for child in supervisor.children(recursive=True))]
+        assert len(pids) == 4
+        maker.kill()
+    wait_until(lambda: not any(map(is_alive, pids)), f"{pids} have ended")
+    events = [event for _, event, _ in cluster.events()]
+    ending = events[events.index("maker-gone") :]
+    assert ending.count("stopped") == 2, ending
+    assert ending[-1] == "supervisor-ended"
