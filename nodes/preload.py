@@ -22,6 +22,7 @@ from nodes.core.messages import Decision, Outcome, Payment, Reason
 from nodes.gateway.store import GatewayStore
 from nodes.gateway.transactions_file import TransactionsFile
 from nodes.runtime.database import DatabaseUnusable
+from nodes.runtime.lifeline import end_with_parent, parse_descriptor
 
 _BATCH = 10_000
 _APART_US = 100
@@ -129,6 +130,7 @@ def write_past(gateway: GatewayStore, transactions: Path, banks: Sequence[Books]
 def main() -> int:
     """Write a past; return the exit code."""
     flags = _parse_flags()
+    end_with_parent(flags.lifeline_fd)
     now_us = time.time_ns() // 1000
     try:
         opening = [load_accounts(Path(accounts)) for _, _, accounts in flags.bank]
@@ -184,6 +186,9 @@ def _parse_flags() -> argparse.Namespace:
     )  # fmt: skip
     parser.add_argument("--payees", type=int, default=0, help="also open empty accounts payee-0, payee-1, ... (0)")
     parser.add_argument("--payments", type=int, default=0, help="how many payments, from payers to payees (0)")
+    parser.add_argument(
+        "--lifeline-fd", type=parse_descriptor, help="descriptor of a pipe; this program ends when it ends"
+    )
     flags = parser.parse_args()
     if len(flags.bank) < 2:
         parser.error("--bank: payments need two banks")

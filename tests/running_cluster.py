@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from tests.running_nodes import ROOT, free_ports
 
 DEADLINE_S = 60.0
@@ -68,3 +70,19 @@ class RunningCluster:
         """Return how every node is, by its name."""
         status = json.loads(self.run("status", "-o", "json", expect=None).stdout)
         return {node["name"]: node for node in status["nodes"]}
+
+
+def processes_of(folder: Path) -> list[int]:
+    """Return the processes that were started with a path below ``folder``."""
+    return [
+        process.pid
+        for process in psutil.process_iter()
+        if any(str(folder) in word for word in _words(process)) and process.status() != psutil.STATUS_ZOMBIE
+    ]
+
+
+def _words(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []

@@ -20,18 +20,13 @@ def end_with_parent(lifeline_fd: int | None) -> None:
     """Tie this process to its parent. Call it first thing, in the main thread."""
     if lifeline_fd is None:
         return
+    os.set_inheritable(lifeline_fd, False)
+    os.set_blocking(lifeline_fd, True)
     if sys.platform == "linux":
         parent = os.getppid()
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:
             os._exit(0)
-    end_with_pipe(lifeline_fd)
-
-
-def end_with_pipe(lifeline_fd: int) -> None:
-    """Tie this process to the pipe alone: for one that is started by a thread, which may end before it."""
-    os.set_inheritable(lifeline_fd, False)
-    os.set_blocking(lifeline_fd, True)
     threading.Thread(target=_end_at_eof, args=(lifeline_fd,), daemon=True, name="lifeline").start()
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from orchestrator.benchmark.loads import Load, Sizes, choose_loads
 from orchestrator.benchmark.measuring import Result, measure
-from orchestrator.benchmark.scratch import scratch_cluster
+from orchestrator.benchmark.scratch import scratch_target
 from orchestrator.benchmark.target import Target
 from orchestrator.inspection.auditing import audit_running
 from orchestrator.inspection.cluster_state import describe_nodes
@@ -49,7 +49,7 @@ class Campaign:
     def open_target(self, load: Load) -> AbstractContextManager[Target]:
         """Return what gives the cluster for a load."""
         if self.here is None:
-            return scratch_cluster(load, self.scratch)
+            return scratch_target(load, self.scratch)
         return _running_cluster(self.here, self.user)
 
 

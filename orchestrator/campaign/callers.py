@@ -32,10 +32,13 @@ from orchestrator.campaign.history import (
     Look,
     Request,
 )
-from orchestrator.campaign.scratch import HOT, opening_minor
 
 BANK_CALLERS, HOT_CALLERS, STORM_CALLERS, OWN_CALLERS = 4, 3, 4, 2
+HOT = "hot"
 STORM = "storm"
+OPENING_MINOR = 1_000_000
+HOT_OPENING_MINOR = 10_000
+"""So little that payments from it often fail on funds: what several callers could spend twice."""
 _PAUSE_S = 0.05
 _MUTATED = 0.01
 _OPEN_MAX = 100
@@ -68,6 +71,11 @@ def users() -> list[str]:
     """Return all users that the callers log in as."""
     own = [f"own-{number}" for number in range(OWN_CALLERS)]
     return [*(f"bank-{number}" for number in range(BANK_CALLERS)), HOT, STORM, *own]
+
+
+def opening_minor(user: str) -> int:
+    """Return what each of a user's accounts is opened with."""
+    return HOT_OPENING_MINOR if user == HOT else OPENING_MINOR
 
 
 def make_callers(seed: int, around: Surroundings) -> list["Caller"]:

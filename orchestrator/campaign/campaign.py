@@ -13,8 +13,8 @@ from orchestrator.campaign.figures import Figures, compute
 from orchestrator.campaign.judge import Check, Evidence, judge
 from orchestrator.campaign.nemesis import Deed, Nemesis
 from orchestrator.campaign.schedule import Schedule
-from orchestrator.campaign.scratch import Scratch, all_serve, make_scratch
-from orchestrator.lifecycle.starting import CannotStart, Nodes, NotInTime, wait_for
+from orchestrator.lifecycle.scratch import ScratchFolder, Shape
+from orchestrator.lifecycle.starting import CannotStart, Nodes, NotInTime, all_serve, wait_for
 from orchestrator.supervision.control import SupervisorAway, SupervisorSilent, ask
 
 COURIERS = 2
@@ -42,29 +42,31 @@ class Result:
 
 
 class Campaign:
-    """One campaign in ``root``, an empty folder; ``say`` is given a line for each thing that happens."""
+    """One campaign in an empty folder; ``say`` is given a line for each thing that happens."""
 
-    def __init__(self, schedule: Schedule, root: Path, say: Say) -> None:
+    def __init__(self, schedule: Schedule, scratch: ScratchFolder, say: Say) -> None:
         self._schedule = schedule
         self._say = say
         offline = courier_users(COURIERS)
-        self._scratch: Scratch = make_scratch(root, schedule.banks, [*callers.users(), *offline])
-        self._couriers = Couriers(self._scratch, offline)
+        openings = {user: f"{callers.opening_minor(user) / 100:.2f}" for user in [*callers.users(), *offline]}
+        shape = Shape("campaign.local", schedule.banks, openings, "profile: test")
+        self._cluster = scratch.make_cluster(shape)
+        self._couriers = Couriers(self._cluster, offline)
         self._is_over = threading.Event()
         self._unfinished: list[str] = []
-        self._recorder = history.Recorder(root / "history.jsonl")
-        self._history = root / "history.jsonl"
+        self._history = scratch.root / "history.jsonl"
+        self._recorder = history.Recorder(self._history)
 
     def run(self) -> Result:
         """Go through all of it; the cluster is stopped in any case. Raises `CannotStart`."""
         try:
-            self._scratch.up()
+            self._cluster.up()
             began_s = time.monotonic()
             nemesis, lasted_s = self._load_and_break(lambda: time.monotonic() - began_s)
         finally:
             self._is_over.set()
             self._couriers.kill()
-            self._scratch.down()
+            self._cluster.down()
             self._recorder.close()
         self._say("stopped; judging the files")
         checks = judge(self._collect_evidence())
@@ -72,10 +74,10 @@ class Campaign:
         return Result(self._schedule, nemesis.deeds, checks, figures, self._history)
 
     def _load_and_break(self, now_s: Callable[[], float]) -> tuple[Nemesis, float]:
-        nemesis = Nemesis(self._schedule, self._scratch, self._couriers, now_s)
+        nemesis = Nemesis(self._schedule, self._cluster, self._couriers, now_s)
         around = callers.Surroundings(
-            self._scratch.connect,
-            self._scratch.password,
+            self._cluster.connect,
+            self._cluster.password,
             self._schedule.banks,
             now_s,
             self._is_over,
@@ -113,11 +115,11 @@ class Campaign:
     def _bring_back(self) -> None:
         """Have every node serve: start a supervisor that is gone, and nodes that were given up."""
         with suppress(SupervisorAway, SupervisorSilent):
-            for node in ask(self._scratch.folder.control_socket, {"do": "status"})["nodes"]:
+            for node in ask(self._cluster.folder.control_socket, {"do": "status"})["nodes"]:
                 if node["state"] == "FATAL":
-                    ask(self._scratch.folder.control_socket, {"do": "restart", "node": node["name"]})
+                    ask(self._cluster.folder.control_socket, {"do": "restart", "node": node["name"]})
         try:
-            self._scratch.up()
+            self._cluster.up()
         except CannotStart as error:
             self._unfinished.append(f"healed, and still {error}")
 
@@ -126,13 +128,13 @@ class Campaign:
             return all_serve(nodes) and not any(node["counters"].get("in_doubt") for node in nodes)
 
         try:
-            wait_for(self._scratch.folder.control_socket, is_settled, within_s=_SETTLED_WITHIN_S)
+            wait_for(self._cluster.folder.control_socket, is_settled, within_s=_SETTLED_WITHIN_S)
         except NotInTime as late:
             doubts = ", ".join(f"{node['name']}: {node['counters'].get('in_doubt')}" for node in late.nodes)
             self._unfinished.append(f"in doubt {_SETTLED_WITHIN_S:g} s after all was healed: {doubts}")
 
     def _collect_evidence(self) -> Evidence:
-        folder = self._scratch.folder
+        folder = self._cluster.folder
         return Evidence(
             gateway=folder.database("gateway"),
             banks={bank: folder.database(bank) for bank in self._schedule.banks},

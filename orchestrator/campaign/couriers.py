@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from nodes.client import Item, Outbox
-from orchestrator.campaign.scratch import Scratch
+from orchestrator.lifecycle.scratch import ScratchCluster
 from orchestrator.links.addresses import CLIENT, GATEWAY
 from orchestrator.supervision.processes import clean_environment, open_output
 
@@ -20,8 +20,8 @@ def courier_users(count: int) -> list[str]:
 class Couriers:
     """Some couriers, each with a user and an outbox of its own."""
 
-    def __init__(self, scratch: Scratch, users: list[str]) -> None:
-        self._scratch = scratch
+    def __init__(self, cluster: ScratchCluster, users: list[str]) -> None:
+        self._cluster = cluster
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._lock = threading.Lock()
         self._users = users
@@ -62,18 +62,18 @@ class Couriers:
 
     def outbox_path(self, user: str) -> Path:
         """Return where a courier's outbox lies."""
-        return self._scratch.folder.state / f"outbox-{user}.db"
+        return self._cluster.folder.state / f"outbox-{user}.db"
 
     def items(self) -> list[Item]:
         """Return all that is in the outboxes; call it when no courier runs."""
         return [item for user in self._users for item in Outbox(self.outbox_path(user)).items(user, limit=2**31)]
 
     def _spawn(self, user: str) -> None:
-        folder = self._scratch.folder
+        folder = self._cluster.folder
         flags = {
-            "address": self._scratch.config.address_for(CLIENT, GATEWAY),
+            "address": self._cluster.config.address_for(CLIENT, GATEWAY),
             "user": user,
-            "banks": ",".join(self._scratch.config.banks),
+            "banks": ",".join(self._cluster.config.banks),
             "outbox": self.outbox_path(user),
             "ca": folder.ca_certificate,
             "certificate": folder.shell_certificate,
@@ -88,7 +88,7 @@ class Couriers:
                 env=clean_environment(),
             )
         assert process.stdin is not None
-        process.stdin.write(self._scratch.password.encode() + b"\n")
+        process.stdin.write(self._cluster.password.encode() + b"\n")
         process.stdin.flush()
         self._processes[user] = process
 

@@ -15,8 +15,8 @@ import psutil
 
 from orchestrator.campaign.couriers import Couriers
 from orchestrator.campaign.schedule import LINK_KINDS, Schedule, Step
-from orchestrator.campaign.scratch import Scratch, all_serve
-from orchestrator.lifecycle.starting import NotInTime, wait_for
+from orchestrator.lifecycle.scratch import ScratchCluster
+from orchestrator.lifecycle.starting import NotInTime, all_serve, wait_for
 from orchestrator.supervision.control import Refused, SupervisorAway, SupervisorSilent, ask, follow
 
 _FILE_MAX_BYTES = 4096
@@ -45,12 +45,12 @@ class Nemesis:
     """Does the steps of a schedule; `deeds` grows as they are begun."""
 
     def __init__(
-        self, schedule: Schedule, scratch: Scratch, couriers: Couriers, now_s: Callable[[], float]
+        self, schedule: Schedule, cluster: ScratchCluster, couriers: Couriers, now_s: Callable[[], float]
     ) -> None:
         self.deeds: list[Deed] = []
         self._schedule = schedule
-        self._scratch = scratch
-        self._socket = scratch.folder.control_socket
+        self._cluster = cluster
+        self._socket = cluster.folder.control_socket
         self._couriers = couriers
         self._now_s = now_s
         self._is_over = threading.Event()
@@ -149,7 +149,7 @@ class Nemesis:
         supervisor.kill()
         psutil.wait_procs([supervisor, *nodes], _DIES_WITHIN_S)
         deed.struck_s = self._now_s()
-        self._scratch.up()
+        self._cluster.up()
 
     def _nodes(self) -> list[dict[str, Any]]:
         nodes: list[dict[str, Any]] = ask(self._socket, {"do": "status"})["nodes"]

@@ -7,9 +7,7 @@ them. The report of a round that failed is kept beside it, and the first one end
 
 import argparse
 import json
-import shutil
 import sys
-import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -18,7 +16,7 @@ from orchestrator.campaign import schedule
 from orchestrator.campaign.campaign import Campaign, Result
 from orchestrator.campaign.figures import percentile
 from orchestrator.campaign.report import write_report
-from orchestrator.console.interrupts import sigterm_as_ctrl_c
+from orchestrator.lifecycle.scratch import scratch_folder
 
 _BANKS = ("HDFC", "ICICI", "SBI")
 _KINDS = ("kill", "kill", "kill", "kill", "kill-all", "kill-supervisor", "kill-client")
@@ -114,20 +112,18 @@ def _next_seeds(first: int, rounds: list[Round]) -> Iterator[int]:
 
 
 def _run_round(seed: int, folder: Path) -> Round:
-    root = Path(tempfile.mkdtemp(prefix="cluster-torture-", dir="/var/tmp"))
     drawn = schedule.draw(seed, _ROUND_S, _BANKS, kinds=_KINDS, every_s=_EVERY_S)
     # So each recovery is seen to its end, however slow the machine is.
     plan = replace(drawn, is_patient=True)
-    with sigterm_as_ctrl_c():
-        result = Campaign(plan, root, lambda _: None).run()
-    summary = summarise(result)
-    with (folder / "rounds.jsonl").open("a") as file:
-        file.write(json.dumps(asdict(summary)) + "\n")
-    if result.is_passed:
-        shutil.rmtree(root)
-    else:
-        write_report(result, folder / f"round-{seed}")
-        _say(f"the cluster's folder is kept: {root}")
+    with scratch_folder(Path("/var/tmp"), "torture") as scratch:  # noqa: S108 - made by mkdtemp below it
+        result = Campaign(plan, scratch, lambda _: None).run()
+        summary = summarise(result)
+        with (folder / "rounds.jsonl").open("a") as file:
+            file.write(json.dumps(asdict(summary)) + "\n")
+        if not result.is_passed:
+            scratch.keep()
+            write_report(result, folder / f"round-{seed}")
+            _say(f"the cluster's folder is kept: {scratch.root}")
     return summary
 
 

@@ -8,7 +8,6 @@ import click
 
 from orchestrator.benchmark.loads import NAMES, Sizes
 from orchestrator.commands.options import DURATION, FILE, demand_folder, output_option
-from orchestrator.console.interrupts import sigterm_as_ctrl_c
 from orchestrator.console.progress import Progress
 
 if TYPE_CHECKING:
@@ -107,10 +106,9 @@ def bench(*, output: str, report: Path | None, **options: Any) -> None:
         click.echo(f"{campaign.scratch} is in memory, where an fsync costs nothing; see --scratch", err=True)
     progress, results = Progress(), []
     try:
-        with sigterm_as_ctrl_c():
-            for result in run(campaign, progress.say):
-                progress.end()
-                results.append(result)
+        for result in run(campaign, progress.say):
+            progress.end()
+            results.append(result)
     finally:
         progress.end()
         document = make_document(results, machine)

@@ -37,18 +37,21 @@ def matrix(*, patterns: tuple[str, ...], seed: int, every_bank: bool, output: st
       cluster chaos matrix --points "gateway.decision.*"
       cluster chaos matrix --every-bank --seed 7 -o json
     """
-    from orchestrator.matrix.cells import make_cells
-    from orchestrator.matrix.ground import scratch_grounds
+    from orchestrator.lifecycle.scratch import scratch_folder
+    from orchestrator.matrix.cells import is_any_point, make_cells
+    from orchestrator.matrix.ground import SHAPE, Ground
     from orchestrator.matrix.running import Matrix
     from orchestrator.matrix.view import make_document, show_head, show_row, summarise
 
+    patterns = patterns or ("*",)
+    if not is_any_point(patterns):
+        raise click.ClickException(
+            f"no crash point matches {' or '.join(patterns)}; `cluster chaos points` lists all"
+        )
     is_table = output != "json"
-    with scratch_grounds(Path(tempfile.gettempdir()), 2) as (main, fresh):
-        crashes = list(make_cells(main.config, patterns or ("*",), seed, every_bank=every_bank))
-        if not crashes:
-            raise click.ClickException(
-                f"no crash point matches {' or '.join(patterns)}; `cluster chaos points` lists all"
-            )
+    with scratch_folder(Path(tempfile.gettempdir()), "matrix") as scratch:
+        main, fresh = (Ground(scratch.make_cluster(SHAPE, at)) for at in ("main", "fresh"))
+        crashes = list(make_cells(main.config, patterns, seed, every_bank=every_bank))
         if is_table:
             show_head()
         run = Matrix(main, fresh, show_row if is_table else lambda _: None)

@@ -2,9 +2,7 @@
 
 import json
 import random
-import shutil
 import sys
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +10,6 @@ import click
 
 from orchestrator.commands.options import DURATION, output_option
 from orchestrator.console.exit_codes import FAILED, OK
-from orchestrator.console.interrupts import sigterm_as_ctrl_c
 
 if TYPE_CHECKING:
     from orchestrator.campaign.campaign import Result
@@ -75,27 +72,23 @@ def run(*, report: Path | None, scratch: Path, output: str, **options: Any) -> N
     # Only now, since they take their time: what cannot be is said at once.
     from orchestrator.campaign.campaign import Campaign
     from orchestrator.campaign.report import make_verdict, write_report
+    from orchestrator.lifecycle.scratch import scratch_folder
 
     click.echo(f"seed {plan.seed}, {plan.for_s:g} s, {len(plan.steps)} faults", err=True)
-    root = Path(tempfile.mkdtemp(prefix="cluster-chaos-", dir=scratch))
-    try:
-        with sigterm_as_ctrl_c():
-            result = Campaign(plan, root, lambda line: click.echo(line, err=True)).run()
-    except KeyboardInterrupt:
-        shutil.rmtree(root)
-        raise
-    if report is not None:
-        write_report(result, report)
+    with scratch_folder(scratch, "chaos") as folder:
+        result = Campaign(plan, folder, lambda line: click.echo(line, err=True)).run()
+        if report is not None:
+            write_report(result, report)
+        if not result.is_passed:
+            folder.keep()
     if output == "json":
         click.echo(json.dumps(make_verdict(result), indent=2))
     else:
         _show(result)
     if report is not None:
         click.echo(f"report: {report / 'index.html'}", err=True)
-    if result.is_passed:
-        shutil.rmtree(root)
-    else:
-        click.echo(f"the cluster's folder is kept: {root}", err=True)
+    if not result.is_passed:
+        click.echo(f"the cluster's folder is kept: {folder.root}", err=True)
     sys.exit(OK if result.is_passed else FAILED)
 
 

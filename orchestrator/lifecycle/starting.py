@@ -101,7 +101,7 @@ def start_supervisor(plan: Plan, output: Path, lifeline_fd: int | None = None) -
     trim_output(output)
     with open_output(output) as out:
         printed_from = out.tell()
-        daemon = subprocess.Popen(
+        daemon = subprocess.Popen(  # noqa: S603 - our own program
             [sys.executable, "-P", "-m", "orchestrator.supervision.supervisor", *flags],
             stdin=subprocess.PIPE,
             stdout=out,

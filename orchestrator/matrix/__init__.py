@@ -7,5 +7,5 @@ is still true, by its id and when it is sent again. At the end the cluster is ta
 all files are compared with each other and with what the callers were told
 (`nodes.core.audit`). A point that could not be reached counts as a failure.
 
-All of it happens in a cluster of its own (`ground`) with the profile test.
+All of it happens in clusters of its own (`ground`) with the profile test.
 """

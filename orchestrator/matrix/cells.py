@@ -39,6 +39,11 @@ class Row:
         return (*missed, *self.money, *self.in_doubt, *self.told, *([self.failure] if self.failure else []))
 
 
+def is_any_point(patterns: Sequence[str]) -> bool:
+    """Tell whether there is a point that matches."""
+    return any(_is_meant(point, patterns) for point in POINTS)
+
+
 def make_cells(config: ClusterConfig, patterns: Sequence[str], seed: int, *, every_bank: bool) -> Iterator[Crash]:
     """Yield crashes at each point that matches: of every process, or of several banks of one drawn by lot."""
     lot = random.Random(seed)  # noqa: S311 - a lot, not a secret
@@ -53,8 +58,12 @@ def make_cells(config: ClusterConfig, patterns: Sequence[str], seed: int, *, eve
             for action in _ACTIONS[point.store]:
                 is_often = point.provoked_by is Provocation.LOAD and process != SHELL
                 hit = lot.randint(1, _HIT_MAX) if is_often else 1
-                if any(fnmatchcase(point.name, pattern) for pattern in patterns):
+                if _is_meant(point, patterns):
                     yield Crash(process, point, action, hit)
+
+
+def _is_meant(point: Point, patterns: Sequence[str]) -> bool:
+    return any(fnmatchcase(point.name, pattern) for pattern in patterns)
 
 
 def is_on_fresh_ground(point: Point) -> bool:

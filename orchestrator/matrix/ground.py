@@ -1,26 +1,14 @@
 """The cluster that is crashed: in a folder of its own, driven by the `cluster` command as any other."""
 
-import json
-import secrets
-import shutil
 import subprocess
 import sys
-import tempfile
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 from nodes.client import Client
 from nodes.core.names import Identity, PeerKind
-from nodes.runtime.passwords import hash_password
-from nodes.runtime.tls import TlsFiles, load_tls
-from orchestrator.layout.config import load
-from orchestrator.layout.folder import CONFIG_NAME, ClusterFolder
-from orchestrator.layout.ports import find_free_ports
-from orchestrator.lifecycle.starting import Node, Nodes, is_answering, wait_for
-from orchestrator.lifecycle.stopping import stop_cluster
-from orchestrator.links.addresses import CLIENT, GATEWAY
+from orchestrator.lifecycle.scratch import ScratchCluster, Shape
+from orchestrator.lifecycle.starting import Node, Nodes, all_serve, is_answering, wait_for
 from orchestrator.supervision.control import ask
 from orchestrator.supervision.processes import clean_environment
 
@@ -31,14 +19,13 @@ POOR = "poor"
 SHELL_USER = "eve"
 _COMMAND_WITHIN_S = 90.0
 _SERVES_WITHIN_S = 30.0
-# Nodes crash here again and again, and are never given up for that.
-_CONFIG = """name: matrix.local
-profile: test
-gateway: {{address: localhost:{port}}}
-restart: {{give_up_after: 1000 starts in 1s}}
-banks:
-{banks}
-"""
+SHAPE = Shape(
+    "matrix.local",
+    BANKS,
+    {**dict.fromkeys((*PAYERS, SHELL_USER), "1,000,000.00"), POOR: "0.00"},
+    # Nodes crash here again and again, and are never given up for that.
+    "profile: test\nrestart: {give_up_after: 1000 starts in 1s}",
+)
 
 
 class CommandFailed(Exception):
@@ -46,22 +33,13 @@ class CommandFailed(Exception):
 
 
 class Ground:
-    """One such cluster. Nothing of it runs before `run` is told ``up``."""
+    """One such cluster, of the shape `SHAPE`. Nothing of it runs before `run` is told ``up``."""
 
-    def __init__(self, root: Path) -> None:
-        self.folder = ClusterFolder(root)
-        self.password = secrets.token_hex(16)
-        root.mkdir(parents=True, exist_ok=True)
-        port, *bank_ports = find_free_ports(1 + len(BANKS))
-        banks = [f"  {bank}: {{address: localhost:{at}}}" for bank, at in zip(BANKS, bank_ports, strict=True)]
-        self.folder.config.write_text(_CONFIG.format(port=port, banks="\n".join(banks)))
-        (root / "users.json").write_text(json.dumps({"users": self._make_users()}))
-        self.config = load(root / CONFIG_NAME)
-
-    def _make_users(self) -> list[dict[str, Any]]:
-        known = {"role": "customer", "password_hash": hash_password(self.password)}
-        funds = {**dict.fromkeys((*PAYERS, SHELL_USER), "1,000,000.00"), POOR: "0.00"}
-        return [{"name": user, **known, "accounts": dict.fromkeys(BANKS, sum_)} for user, sum_ in funds.items()]
+    def __init__(self, cluster: ScratchCluster) -> None:
+        self.folder = cluster.folder
+        self.config = cluster.config
+        self.password = cluster.password
+        self._cluster = cluster
 
     # -- commands ---------------------------------------------------------------
 
@@ -70,9 +48,11 @@ class Ground:
         environment = {**clean_environment(), "CLUSTER_PASSWORD": self.password}
         for name in ("CLUSTER_FILE", "CLUSTER_HOME"):
             environment.pop(name, None)
-        command = [sys.executable, "-P", "-m", "orchestrator", *words]
+        ropes = (self._cluster.lifeline_fd,) if words[0] == "up" else ()
+        flags = [f"--lifeline-fd={rope}" for rope in ropes]
+        command = [sys.executable, "-P", "-m", "orchestrator", *words, *flags]
         return subprocess.Popen(  # noqa: S603 - our own program
-            command, cwd=self.folder.root, env=environment, text=True, **streams
+            command, cwd=self.folder.root, env=environment, text=True, pass_fds=ropes, **streams
         )
 
     def run(self, *words: str, may_fail: bool = False) -> str:
@@ -106,11 +86,11 @@ class Ground:
         if not is_answering(self.folder.control_socket):
             self.run("up", may_fail=True)
         # Banks are never ready while their gateway is given up.
-        self._wait(lambda nodes: _all_serve(nodes) or any(node["state"] == "FATAL" for node in nodes))
+        self._wait(lambda nodes: all_serve(nodes) or any(node["state"] == "FATAL" for node in nodes))
         for node in self.nodes().values():
             if node["state"] == "FATAL":
                 self.run("restart", node["name"])
-        self._wait(_all_serve)
+        self._wait(all_serve)
 
     def _wait(self, is_settled: Callable[[Nodes], bool]) -> None:
         wait_for(self.folder.control_socket, is_settled, within_s=_SERVES_WITHIN_S)
@@ -119,41 +99,10 @@ class Ground:
 
     def connect(self, user: str) -> Client:
         """Return a client that is logged in; raises `nodes.client.ClientError`."""
-        files = TlsFiles(self.folder.ca_certificate, self.folder.shell_certificate, self.folder.shell_key)
-        tls = load_tls(files, kind=PeerKind.CLIENT, name="shell")
-        client = Client(self.config.address_for(CLIENT, GATEWAY), tls)
+        client = self._cluster.connect()
         client.log_in(user, self.password)
         return client
 
     def identity(self, kind: PeerKind, name: str = "") -> Identity:
         """Return who a node is."""
         return Identity(self.config.name, kind, name)
-
-
-def _all_serve(nodes: Nodes) -> bool:
-    return all(node["is_ready"] for node in nodes)
-
-
-@contextmanager
-def scratch_grounds(parent: Path, count: int) -> Iterator[list[Ground]]:
-    """Give so many clusters, stopped and removed at the end; when that fails the folder is kept and named."""
-    root = Path(tempfile.mkdtemp(prefix="cluster-matrix-", dir=parent))
-    grounds = [Ground(root / str(number)) for number in range(count)]
-    try:
-        yield grounds
-    except Exception as error:
-        _stop(grounds)
-        error.add_note(f"the clusters' folder is kept: {root}")
-        raise
-    except BaseException:
-        _stop(grounds)
-        shutil.rmtree(root)
-        raise
-    _stop(grounds)
-    shutil.rmtree(root)
-
-
-def _stop(grounds: Iterable[Ground]) -> None:
-    for ground in grounds:
-        if ground.folder.supervisor_lock.exists():
-            stop_cluster(ground.folder.control_socket)

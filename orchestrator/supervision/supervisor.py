@@ -172,9 +172,7 @@ async def _cancel(tasks: Iterable["asyncio.Task[None]"]) -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def supervise(
-    plan: Plan, tell: Callable[[Entry], None] = lambda _: None, lifeline_fd: int | None = None
-) -> None:
+def supervise(plan: Plan, tell: Callable[[Entry], None] = lambda _: None, lifeline_fd: int | None = None) -> None:
     """Own the folder and keep its nodes until told to stop. Raises `Taken` when another does already."""
     # Books, logs and what the nodes print are this user's alone.
     os.umask(0o077)

@@ -6,34 +6,18 @@ import subprocess
 from pathlib import Path
 from uuid import uuid4
 
-import psutil
 import pytest
 
 from nodes.bank.store import BankStore
 from nodes.core.ledger import Account, Changes, Entry
 from nodes.core.messages import Outcome, Reason
 from orchestrator.benchmark.loads import Sizes, choose_loads
-from orchestrator.benchmark.scratch import scratch_cluster
+from orchestrator.benchmark.scratch import scratch_target
 from orchestrator.inspection.cluster_state import describe_nodes
+from tests.running_cluster import processes_of
 from tests.running_nodes import wait_until
 
 pytestmark = pytest.mark.cluster
-
-
-def processes_of(folder: Path) -> list[int]:
-    """Return the processes that were started with a path below ``folder``."""
-    return [
-        process.pid
-        for process in psutil.process_iter()
-        if any(str(folder) in word for word in _words(process)) and process.status() != psutil.STATUS_ZOMBIE
-    ]
-
-
-def _words(process: psutil.Process) -> list[str]:
-    try:
-        return process.cmdline()
-    except psutil.Error:
-        return []
 
 
 def test_a_second_of_load_is_measured_and_its_books_are_clean(cluster, tmp_path):
@@ -107,7 +91,7 @@ def test_a_cluster_that_a_load_fails_on_is_stopped_and_kept(tmp_path):
 
 
 def _fail_on_a_cluster(load, parent):
-    with scratch_cluster(load, parent) as target:
+    with scratch_target(load, parent) as target:
         assert all(node["is_ready"] for node in describe_nodes(target.folder))
         raise ArithmeticError
 

@@ -40,10 +40,10 @@ def test_every_crash_is_survived_with_no_money_lost_and_no_lie_told():
     assert all(row["recovered_after_s"] > 0 for row in found["rows"])
 
 
-def test_a_point_that_does_not_exist_is_said_before_anything_is_started():
+def test_a_point_that_does_not_exist_is_said_before_anything_is_made(tmp_path):
     done = subprocess.run(
         [sys.executable, "-m", "orchestrator", "chaos", "matrix", "--points", "nowhere.*"],
-        env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'proto'}"},
+        env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'proto'}", "TMPDIR": str(tmp_path)},
         capture_output=True,
         text=True,
         check=False,
@@ -51,3 +51,4 @@ def test_a_point_that_does_not_exist_is_said_before_anything_is_started():
     )
     assert (done.returncode, done.stdout) == (1, "")
     assert "no crash point matches nowhere.*; `cluster chaos points` lists all" in done.stderr
+    assert not list(tmp_path.iterdir())
