@@ -7,12 +7,13 @@ import grpc
 from interbank.v1 import audit_pb2, bank_pb2_grpc, payment_pb2
 from interbank.v1 import bank_pb2 as pb
 
-from nodes.bank.conversions import write_entry, write_entry_record, write_hold
+from nodes.bank.conversions import write_entry, write_hold
 from nodes.bank.loop import BankLoop
 from nodes.bank.store import BankStore
 from nodes.core.ledger import Account
 from nodes.core.soundness import EPOCH_MAX, Unsound
 from nodes.runtime.chain_messages import write_head, write_hold_record
+from nodes.runtime.columns import write_columns
 from nodes.runtime.crash_points import reach
 from nodes.runtime.refusal import RequestRefused
 from nodes.runtime.rpc import Context
@@ -109,10 +110,8 @@ class BankService(bank_pb2_grpc.BankServiceServicer):
 
     def read_records(self, after: int, until: int) -> audit_pb2.ReadRecordsResponse:
         """Return a page of the journal for an auditor."""
-        entries = [
-            write_entry_record(sequence, entry) for sequence, entry in self._store.read_entries(after, until)
-        ]
-        return audit_pb2.ReadRecordsResponse(entries=entries)
+        rows = self._store.read_rows(after, until)
+        return audit_pb2.ReadRecordsResponse(entries=write_columns(audit_pb2.EntryRecords, rows))
 
     async def GetBalances(self, request: pb.GetBalancesRequest, context: Context) -> pb.GetBalancesResponse:
         """Show the account of a user, if there is one."""

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 
-from interbank.v1 import audit_pb2
 from interbank.v1 import bank_pb2 as pb
 
 from nodes.bank.turn import Cut
@@ -74,22 +73,6 @@ def write_cut(cut: Cut, bank: str) -> pb.BankCut:
     ]
     return pb.BankCut(
         number=cut.number, bank=bank, head=write_head(cut.head), totals=totals, in_doubt=cut.in_doubt
-    )
-
-
-def write_entry_record(sequence: int, entry: Entry) -> audit_pb2.EntryRecord:
-    """Show an entry of the journal whole, as it is hashed."""
-    payment_id, payer, epoch, outcome, reason, debit_account, credit_account, amount_minor, currency, at_us = entry
-    return audit_pb2.EntryRecord(
-        sequence=sequence,
-        key=pb.TransactionKey(payment_id=payment_id, payer=payer, epoch=epoch),
-        outcome=outcome,
-        reason=reason,
-        debit_account=debit_account,
-        credit_account=credit_account,
-        amount_minor=amount_minor,
-        currency=currency,
-        at_us=at_us,
     )
 
 

@@ -1,90 +1,108 @@
 """Reads the records of running nodes for an audit: a consistent cut, then page after page of what each node shows.
 
 Nothing is held up by it: records are written once, so that pages which are read later
-are those of the cut, too.
+are those of the cut, too; and what is written after the cut is not read at all. Each page
+is asked for once, however often the audit goes through it: a node under load is
+slow to answer. All nodes are read at the same time.
 """
 
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from typing import NamedTuple
 
 from interbank.v1 import audit_pb2 as pb
 from interbank.v1 import bank_pb2
 
 from nodes.client.client import AuditLine, BankInspector, OperatorClient
-from nodes.core.books import BankBooks, Chain, GatewayBooks
+from nodes.client.spool import Spool
+from nodes.core.books import BankBooks, Chain, GatewayBooks, Page
 from nodes.core.chain import Head, Heard
-from nodes.core.ledger import Account, Entry, Hold
-from nodes.core.messages import Contradiction, Decision, Outcome, Payment, Reason
+from nodes.core.ledger import Account, Hold
+from nodes.core.messages import Contradiction
 from nodes.core.resolution import Resolution
+from nodes.runtime.columns import read_columns
 
 
+class _Read(NamedTuple):
+    """All that a node showed."""
+
+    standing: list[pb.ReadStandingResponse]
+    records: Spool[pb.ReadRecordsResponse]
+    links: Spool[pb.ReadLinksResponse]
+
+    def chain(self) -> Chain:
+        heard = [
+            (told.link, Heard(told.node, told.number, told.hash))
+            for page in self.links.pages()
+            for told in page.heard
+        ]
+        return Chain(lambda: (_read_head(link) for page in self.links.pages() for link in page.links), heard)
+
+
+@contextmanager
 def read_books(
     gateway: OperatorClient, banks: Mapping[str, BankInspector]
-) -> tuple[GatewayBooks, list[BankBooks]]:
-    """Take a cut and return all records of that moment; raises `nodes.client.ClientError`."""
-    cut = gateway.take_cut(keep_books=True)
-    pages = list(gateway.standing(cut.cut))
+) -> Iterator[tuple[GatewayBooks, list[BankBooks]]]:
+    """Take a cut and give all records of that moment, valid until the end of the block.
+
+    Raises `nodes.client.ClientError`.
+    """
+    with ExitStack() as spools:
+        cut = gateway.take_cut(keep_books=True)
+        heads: list[tuple[AuditLine, bank_pb2.ChainHead]] = [(gateway, cut.head)]
+        heads += [(banks[each.bank], each.head) for each in cut.banks]
+        with ThreadPoolExecutor(len(heads)) as threads:
+            reading = [threads.submit(_read, spools, line, cut.cut, head) for line, head in heads]
+        decided, *journals = (each.result() for each in reading)
+        names = [each.bank for each in cut.banks]
+        yield _open_gateway(cut.epoch, decided), [*map(_open_bank, names, journals)]
+
+
+def _read(spools: ExitStack, line: AuditLine, cut: int, head: bank_pb2.ChainHead) -> _Read:
+    """Read a node: first what it keeps for the newest cuts alone."""
+    standing = list(line.standing(cut))
+    records = spools.enter_context(Spool(pb.ReadRecordsResponse, line.records(head.last_sequence)))
+    return _Read(standing, records, spools.enter_context(Spool(pb.ReadLinksResponse, line.links(head.number))))
+
+
+def _open_gateway(epoch: int, read: _Read) -> GatewayBooks:
+    def decisions() -> Iterator[Page]:
+        pages = (read_columns(page.decisions) for page in read.records.pages())
+        return (columns for columns in pages if columns[0])
+
     contradictions = [
         Contradiction(*_read_key(found.transaction), found.said, found.recorded)
-        for page in pages
+        for page in read.standing
         for found in page.contradictions
     ]
     resolutions = [
         Resolution(*_read_key(each.key), each.commit, each.who, each.why, each.at_us)
-        for page in pages
+        for page in read.standing
         for each in page.resolutions
     ]
-    head = Head(cut.head.number, cut.head.last_sequence, cut.head.hash)
-    opened = GatewayBooks(
-        cut.epoch, lambda: _decisions(gateway, head), contradictions, resolutions, _read_chain(gateway, head)
-    )
-    return opened, [_read_bank(banks[each.bank], cut.cut, each) for each in cut.banks]
+    return GatewayBooks(epoch, decisions, contradictions, resolutions, read.chain())
 
 
-def _read_bank(bank: BankInspector, cut: int, stood: bank_pb2.BankCut) -> BankBooks:
-    head = Head(stood.head.number, stood.head.last_sequence, stood.head.hash)
-    pages = list(bank.standing(cut))
+def _open_bank(name: str, read: _Read) -> BankBooks:
+    def entries() -> Iterator[Page]:
+        for page in read.records.pages():
+            sequences, payment_ids, *others = read_columns(page.entries)
+            if sequences:
+                # An opening has no payment, on disk as well.
+                yield sequences, [payment_id or None for payment_id in payment_ids], *others
+
     return BankBooks(
-        name=stood.bank,
-        accounts=[_read_account(account) for page in pages for account in page.accounts],
-        holds=[_read_hold(hold) for page in pages for hold in page.holds],
-        entries=lambda: _entries(bank, head),
-        chain=_read_chain(bank, head),
+        name=name,
+        accounts=[_read_account(account) for page in read.standing for account in page.accounts],
+        holds=[_read_hold(hold) for page in read.standing for hold in page.holds],
+        entries=entries,
+        chain=read.chain(),
     )
 
 
-def _read_chain(line: AuditLine, head: Head) -> Chain:
-    def links() -> Iterator[Head]:
-        for page in line.links(head.number):
-            for link in page.links:
-                yield Head(link.number, link.last_sequence, link.hash)
-
-    heard = [
-        (told.link, Heard(told.node, told.number, told.hash))
-        for page in line.links(head.number)
-        for told in page.heard
-    ]
-    return Chain(links, heard)
-
-
-def _decisions(gateway: OperatorClient, head: Head) -> Iterator[Decision]:
-    for page in gateway.records(head.last_sequence):
-        for d in page.decisions:
-            payment_id, payer, epoch = _read_key(d.key)
-            payment = Payment(
-                payment_id, payer, d.payer_bank, d.payee, d.payee_bank, d.amount_minor, d.currency, d.memo
-            )
-            outcome, reason = Outcome(d.outcome), Reason(d.reason)
-            yield Decision(d.sequence, epoch, payment, outcome, reason, d.created_at_us, d.decided_at_us)
-
-
-def _entries(bank: BankInspector, head: Head) -> Iterator[tuple[int, Entry]]:
-    for page in bank.records(head.last_sequence):
-        for e in page.entries:
-            payment_id, payer, epoch = _read_key(e.key)
-            outcome, reason = Outcome(e.outcome), Reason(e.reason)
-            moved = e.debit_account, e.credit_account, e.amount_minor, e.currency
-            # An opening has no payment, on disk as well.
-            yield e.sequence, Entry(payment_id or None, payer, epoch, outcome, reason, *moved, e.at_us)  # type: ignore[arg-type]
+def _read_head(head: bank_pb2.ChainHead) -> Head:
+    return Head(head.number, head.last_sequence, head.hash)
 
 
 def _read_key(key: bank_pb2.TransactionKey) -> tuple[bytes, str, int]:

@@ -1,6 +1,7 @@
 """Typed calls to the gateway, for programs without an event loop. Nothing here retries by itself."""
 
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -34,7 +35,8 @@ _CALL_TIMEOUT_S = 5.0
 PAY_TIMEOUT_S = 10.0
 _TOTALS_TIMEOUT_S = 60.0
 _MENDED_BY_RENEWAL = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.PERMISSION_DENIED)
-_PAGE_TIMEOUT_S = 20.0
+_PAGE_TIMEOUT_S = 60.0
+_PAGES_AHEAD = 3
 
 Answer = TypeVar("Answer")
 
@@ -275,15 +277,33 @@ class AuditLine(_OperatorLine):
 
     def records(self, until: int) -> Iterator[audit_pb2.ReadRecordsResponse]:
         """Yield the pages of what is written once, up to a sequence."""
-        for after in range(0, until, RECORDS_PAGE):
-            request = audit_pb2.ReadRecordsRequest(after=after, until=until)
-            yield self._call(lambda: self._audit_stub.ReadRecords, request, timeout=_PAGE_TIMEOUT_S)
+        requests = (
+            audit_pb2.ReadRecordsRequest(after=after, until=until) for after in range(0, until, RECORDS_PAGE)
+        )
+        return self._read_ahead(lambda: self._audit_stub.ReadRecords, requests)
 
     def links(self, until: int) -> Iterator[audit_pb2.ReadLinksResponse]:
         """Yield the pages of the chain, up to the number of a link."""
-        for after in range(0, until, RECORDS_PAGE):
-            request = audit_pb2.ReadLinksRequest(after=after, until=until)
-            yield self._call(lambda: self._audit_stub.ReadLinks, request, timeout=_PAGE_TIMEOUT_S)
+        requests = (
+            audit_pb2.ReadLinksRequest(after=after, until=until) for after in range(0, until, RECORDS_PAGE)
+        )
+        return self._read_ahead(lambda: self._audit_stub.ReadLinks, requests)
+
+    def _read_ahead(self, find: Callable[[], Any], requests: Iterator[Any]) -> Iterator[Any]:
+        """Yield the answers in order, some asked for ahead: one at a time, a busy node lets each wait its turn."""
+        waiting: deque[tuple[Any, Any]] = deque()
+        for request in requests:
+            waiting.append((request, find().future(request, timeout=_PAGE_TIMEOUT_S)))
+            if len(waiting) > _PAGES_AHEAD:
+                yield self._finish(find, *waiting.popleft())
+        while waiting:
+            yield self._finish(find, *waiting.popleft())
+
+    def _finish(self, find: Callable[[], Any], request: Any, asked: Any) -> Any:
+        try:
+            return asked.result()
+        except grpc.RpcError:
+            return self._call(find, request, timeout=_PAGE_TIMEOUT_S)
 
 
 class OperatorClient(AuditLine):

@@ -18,18 +18,27 @@ of running ones. A payment under way is no fault: a bank that has not heard of a
 still holds it.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from heapq import merge
+from itertools import islice
 from typing import NamedTuple
 
-from nodes.core.books import BankBooks, Chain, GatewayBooks, Told, decision_record
-from nodes.core.chain import Heard, Record, begin_chain, explain_head, find_breaks
+from nodes.core.books import BankBooks, Chain, GatewayBooks, Page, Pages, Row, Told, read_entry
+from nodes.core.chain import begin_chain, explain_head
+from nodes.core.chain_check import ChainCheck
 from nodes.core.ledger import compare_accounts, paid_in_account
-from nodes.core.messages import Outcome
+from nodes.core.matching import Matching, find_repeated_decisions
+from nodes.core.messages import Outcome, PaymentKey
 from nodes.core.reconciliation import Finding, Reconciliation
 from nodes.core.resolution import Resolution
 
-_PAYMENTS_AT_ONCE = 500_000
-"""How many payments are kept in memory: of more than these, the streams are read again for each part."""
+_IDS_AT_ONCE = 1_000_000
+"""How many payment ids are kept in memory to find those that were decided twice."""
+_SUSPECTS_AT_ONCE = 500_000
+"""How many payments are reasoned about at once: of more than these, the streams are read again for each part."""
+_DECIDED_AT, _POSTED_AT = 13, 10
+"""Which columns say when."""
 
 
 class Money(NamedTuple):
@@ -70,85 +79,115 @@ def audit(gateway: GatewayBooks, banks: Sequence[BankBooks], told: Iterable[Told
         for found in gateway.contradictions
         if found[:3] not in resolved
     ]
-    decisions = _Stream(decision_record(decision) for decision in gateway.decisions())
-    findings += _check_chain("gateway", gateway.chain, decisions)
-    entries = 0
-    for bank in banks:
-        stream = _Stream(bank.entries())
-        findings += _check_chain(bank.name, bank.chain, stream)
-        findings += _check_accounts(bank)
-        entries += stream.count
+    decided = ChainCheck("gateway", gateway.chain)
+    journals = {bank.name: _Journal(bank) for bank in banks}
+    matching = Matching(journals)
+    for _, node, page in _side_by_side(gateway, banks):
+        if node is None:
+            findings += (Finding("chain", "gateway", said) for said in decided.take(page))
+            matching.take_decisions(page)
+        else:
+            findings += journals[node].take(page)
+            matching.take_entries(node, page)
+    findings += (Finding("chain", "gateway", said) for said in decided.end())
+    for journal in journals.values():
+        findings += journal.end()
     findings += _check_heads({"gateway": gateway.chain, **{bank.name: bank.chain for bank in banks}})
-    told_by_key = {each.key: each for each in told}
-    on_the_way: dict[str, int] = {}
-    parts = 1 + decisions.count // _PAYMENTS_AT_ONCE
-    for part in range(parts):
-        reconciliation = Reconciliation(gateway, lambda key, part=part: key[0][-1] % parts == part)  # type: ignore[misc]
-        for bank in banks:
-            reconciliation.look_at(bank)
-        reconciliation.look_at_clients(told_by_key)
-        findings += reconciliation.findings
-        for currency, amount_minor in reconciliation.on_the_way.items():
-            on_the_way[currency] = on_the_way.get(currency, 0) + amount_minor
+    suspects = matching.suspects()
+    suspects |= find_repeated_decisions(gateway.decisions, 1 + decided.count // _IDS_AT_ONCE)
+    found, on_the_way = _look_closer(suspects, gateway, banks, {each.key: each for each in told})
+    findings += found
     money = _add_up(banks, on_the_way)
     findings += _check_money(money)
     in_doubt = sum(len(bank.holds) for bank in banks)
-    return Report(findings, money, decisions.count, entries, in_doubt, gateway.resolutions)
+    entries = sum(journal.count for journal in journals.values())
+    return Report(findings, money, decided.count, entries, in_doubt, gateway.resolutions)
+
+
+def _look_closer(
+    suspects: set[PaymentKey], gateway: GatewayBooks, banks: Sequence[BankBooks], told: Mapping[PaymentKey, Told]
+) -> tuple[list[Finding], dict[str, int]]:
+    """Reason about suspects, and about what is held or told; return also what is on its way."""
+    suspects.update(hold.key for bank in banks for hold in bank.holds)
+    suspects.update(told)
+    findings: list[Finding] = []
+    on_the_way: dict[str, int] = {}
+    left = iter(suspects)
+    while keys := set(islice(left, _SUSPECTS_AT_ONCE)):
+        reconciliation = Reconciliation(gateway, keys)
+        for bank in banks:
+            reconciliation.look_at(bank)
+        reconciliation.look_at_clients(told)
+        findings += reconciliation.findings
+        for currency, amount_minor in reconciliation.on_the_way.items():
+            on_the_way[currency] = on_the_way.get(currency, 0) + amount_minor
+    return findings, on_the_way
+
+
+def _side_by_side(
+    gateway: GatewayBooks, banks: Sequence[BankBooks]
+) -> Iterator[tuple[tuple[int, int], str | None, Page]]:
+    """Yield (when, the bank or None for the gateway, a page) of all, in the order of their times.
+
+    So what belongs together meets soon. The times decide how much is kept in memory, and nothing else.
+    """
+    streams = [_in_time(0, None, gateway.decisions, _DECIDED_AT)]
+    streams += [_in_time(number, bank.name, bank.entries, _POSTED_AT) for number, bank in enumerate(banks, 1)]
+    return merge(*streams)
+
+
+def _in_time(
+    number: int, node: str | None, pages: Pages, at: int
+) -> Iterator[tuple[tuple[int, int], str | None, Page]]:
+    return (((page[at][0], number), node, page) for page in pages())
 
 
 # -- each node against itself, and against what others heard of it ---------------
 
 
-class _Stream:
-    """Records in order, read once, as the links of a chain ask for them; ``count`` says how many there were."""
+class _Journal:
+    """A bank's journal, while its pages go by: its chain, and what it folds to."""
 
-    def __init__(self, records: Iterator[tuple[int, Record]]) -> None:
-        self.count = 0
-        self.last_sequence = 0
-        self._records = records
-        self._next = next(records, None)
+    def __init__(self, bank: BankBooks) -> None:
+        self._bank = bank
+        self._chain = ChainCheck(bank.name, bank.chain, skips=1)
+        self._folded: dict[str, int] = defaultdict(int)
 
-    def read(self, after: int, until: int) -> list[Record]:
-        """Return the records with sequences in (after, until]."""
-        found: list[Record] = []
-        while self._next is not None and self._next[0] <= until:
-            if self._next[0] > after:
-                found.append(self._next[1])
-            self.last_sequence = self._next[0]
-            self.count += 1
-            self._next = next(self._records, None)
-        return found
+    @property
+    def count(self) -> int:
+        """How many entries there are."""
+        return self._chain.count
+
+    def take(self, page: Page) -> Iterator[Finding]:
+        """Check a page."""
+        yield from (Finding("chain", self._bank.name, said) for said in self._chain.take(page))
+        _, payment_ids, _, _, outcomes, _, debits, credits_, amounts_minor, *_ = page
+        folded = self._folded
+        moved = zip(outcomes, debits, credits_, amounts_minor, strict=True)
+        for outcome, debit_account, credit_account, amount_minor in moved:
+            if outcome == Outcome.COMMITTED:
+                folded[debit_account] -= amount_minor
+                folded[credit_account] += amount_minor
+        if None in payment_ids:
+            for row in zip(*page, strict=True):
+                if row[1] is None and not _is_opening(row):
+                    said = f"entry {row[0]} belongs to no payment and opens no account"
+                    yield Finding("double entry", self._bank.name, said)
+
+    def end(self) -> Iterator[Finding]:
+        """Compare what it folds to with the accounts."""
+        name, accounts, holds, *_ = self._bank
+        yield from (Finding("chain", name, said) for said in self._chain.end())
+        for said in compare_accounts(accounts, holds, self._folded):
+            yield Finding("double entry", name, said)
+        for account in accounts:
+            if account.is_customer and account.available < 0:
+                yield Finding("double entry", name, f"account {account.name} is overdrawn: {account.available}")
 
 
-def _check_chain(node: str, chain: Chain, stream: _Stream) -> Iterator[Finding]:
-    heard: dict[int, list[Heard]] = {}
-    for number, told in sorted(chain.heard):
-        heard.setdefault(number, []).append(told)
-    start = begin_chain(node)
-    for said in find_breaks(start, chain.links(), stream.read, lambda number: heard.get(number, ())):
-        yield Finding("chain", node, said)
-    chained_until = stream.last_sequence
-    rest = len(stream.read(chained_until, 2**63 - 1))
-    if rest:
-        yield Finding("chain", node, f"{rest} records after {chained_until} were never chained")
-
-
-def _check_accounts(bank: BankBooks) -> Iterator[Finding]:
-    folded: dict[str, int] = {}
-    for sequence, entry in bank.entries():
-        if entry.outcome == Outcome.COMMITTED:
-            folded[entry.debit_account] = folded.get(entry.debit_account, 0) - entry.amount_minor
-            folded[entry.credit_account] = folded.get(entry.credit_account, 0) + entry.amount_minor
-        is_opening = entry.debit_account == paid_in_account(entry.currency) and entry.credit_account == entry.payer
-        if entry.payment_id is None and not is_opening:
-            yield Finding(
-                "double entry", bank.name, f"entry {sequence} belongs to no payment and opens no account"
-            )
-    for said in compare_accounts(bank.accounts, bank.holds, folded):
-        yield Finding("double entry", bank.name, said)
-    for account in bank.accounts:
-        if account.is_customer and account.available < 0:
-            yield Finding("double entry", bank.name, f"account {account.name} is overdrawn: {account.available}")
+def _is_opening(row: Row) -> bool:
+    entry = read_entry(row)
+    return entry.debit_account == paid_in_account(entry.currency) and entry.credit_account == entry.payer
 
 
 def _check_heads(chains: Mapping[str, Chain]) -> Iterator[Finding]:

@@ -1,16 +1,27 @@
 """What an auditor reads of each node, from its file or from its own mouth: plain values, and streams of records.
 
-Streams are read several times, so they are functions that begin anew. Records that were
-altered by hand may hold anything: numbers stand here as they are found, not as enums.
+Streams are read several times, so they are functions that begin anew. They give records in
+pages of columns: a node has millions of records, and whole columns are compared, hashed and
+gone through at a fraction of what rows cost. Records that were altered by hand may hold
+anything: numbers stand here as they are found, not as enums.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from nodes.core.chain import Head, Heard, Record
+from nodes.core.chain import Head, Heard
 from nodes.core.ledger import Account, Entry, Hold
-from nodes.core.messages import Contradiction, Decision, Outcome, PaymentKey
+from nodes.core.messages import Contradiction, Decision, Outcome, Payment, PaymentKey
 from nodes.core.resolution import Resolution
+
+Row = tuple[Any, ...]
+"""A record as it stands in the node's table; its sequence comes first."""
+
+Page = Sequence[Sequence[Any]]
+"""Some thousand records, at least one, in the order of their sequences: the columns of the node's table."""
+
+Pages = Callable[[], Iterator[Page]]
+"""Begins anew to give all records."""
 
 
 class Chain(NamedTuple):
@@ -21,22 +32,22 @@ class Chain(NamedTuple):
 
 
 class GatewayBooks(NamedTuple):
-    """The gateway's records: what it decided."""
+    """The gateway's records: what it decided (rows are for `read_decision`), and more."""
 
     epoch: int
-    decisions: Callable[[], Iterator[Decision]]
+    decisions: Pages
     contradictions: Sequence[Contradiction]
     resolutions: Sequence[Resolution]
     chain: Chain
 
 
 class BankBooks(NamedTuple):
-    """A bank's records: (sequence, entry) of its journal, and what stands in its accounts and holds."""
+    """A bank's records: its journal (rows are for `read_entry`), and what stands in its accounts and holds."""
 
     name: str
     accounts: Sequence[Account]
     holds: Sequence[Hold]
-    entries: Callable[[], Iterator[tuple[int, Entry]]]
+    entries: Pages
     chain: Chain
 
 
@@ -51,7 +62,12 @@ class Told(NamedTuple):
     outcome: Outcome | None
 
 
-def decision_record(decision: Decision) -> tuple[int, Record]:
-    """Return (sequence, what the chain hashes) of a decision."""
-    sequence, epoch, payment, *rest = decision
-    return sequence, (sequence, epoch, *payment, *rest)
+def read_decision(row: Row) -> Decision:
+    """Return what a row of the gateway says."""
+    sequence, epoch, *payment, outcome, reason, created_at_us, decided_at_us = row
+    return Decision(sequence, epoch, Payment(*payment), outcome, reason, created_at_us, decided_at_us)
+
+
+def read_entry(row: Row) -> Entry:
+    """Return what a row of a bank says."""
+    return Entry(*row[1:])

@@ -14,9 +14,8 @@ is what counts (0.2 us). No text may hold a line end, which separates texts here
 Source: Haber and Stornetta, How to Time-Stamp a Digital Document (1991).
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from hashlib import sha256
-from itertools import pairwise
 from struct import pack
 from typing import Any, NamedTuple
 
@@ -54,13 +53,20 @@ def begin_chain(node: str) -> Head:
 
 def extend_chain(head: Head, records: Sequence[Record], heard: Sequence[Heard] = ()) -> Head:
     """Return the head after one more link. Raises `Unchainable`."""
-    number, last_sequence = head.number + 1, head.last_sequence + len(records)
+    return extend_by_columns(head, zip(*records, strict=True), len(records), heard)
+
+
+def extend_by_columns(
+    head: Head, columns: Iterable[Sequence[Any]], count: int, heard: Sequence[Heard] = ()
+) -> Head:
+    """Do the same for ``count`` records that stand in columns."""
+    number, last_sequence = head.number + 1, head.last_sequence + count
     digest = sha256(head.hash)
     digest.update(pack("<3q", number, last_sequence, len(heard)))
     for node, heard_number, heard_hash in heard:
         digest.update(f"{node}\n{heard_number}\n{heard_hash.hex()}\n".encode())
     try:
-        for column in zip(*records, strict=True):
+        for column in columns:
             digest.update(_encode(column))
     except Exception as error:
         raise Unchainable(str(error)) from error
@@ -80,33 +86,24 @@ def _encode(column: Sequence[Any]) -> bytes:
     return b"".join(column)
 
 
-def find_breaks(
-    start: Head,
-    links: Iterable[Head],
-    read: Callable[[int, int], Sequence[Record]],
-    heard: Callable[[int], Sequence[Heard]],
-) -> Iterator[str]:
-    """Make the hashes of ``links`` anew and yield a line for each that differs. ``start`` is what they follow.
+def find_break(
+    before: Head, link: Head, columns: Iterable[Sequence[Any]], count: int, heard: Sequence[Heard]
+) -> str:
+    """Make the hash of ``link`` anew, which follows ``before``; say how it differs, empty if it does not.
 
-    ``read(after, until)`` returns the records with sequences in (after, until], in
-    order, ``heard(number)`` what was heard with a link.
+    ``columns`` hold the ``count`` records with sequences after ``before`` and up to ``link``.
     """
-    for before, link in pairwise([start, *links]):
-        wanted = link.last_sequence - before.last_sequence
-        what = f"records {before.last_sequence + 1} to {link.last_sequence}"
-        if link.number != before.number + 1:
-            yield f"links {before.number + 1} to {link.number - 1} of the chain are gone"
-            continue
-        records = read(before.last_sequence, link.last_sequence)
-        if len(records) != wanted:
-            yield f"{what}: {len(records)} are there, {wanted} were written (link {link.number})"
-            continue
-        try:
-            is_intact = extend_chain(before, records, heard(link.number)) == link
-        except Unchainable:
-            is_intact = False
-        if not is_intact:
-            yield f"{what} are not what was written (link {link.number})"
+    wanted = link.last_sequence - before.last_sequence
+    what = f"records {before.last_sequence + 1} to {link.last_sequence}"
+    if link.number != before.number + 1:
+        return f"links {before.number + 1} to {link.number - 1} of the chain are gone"
+    if count != wanted:
+        return f"{what}: {count} are there, {wanted} were written (link {link.number})"
+    try:
+        is_intact = extend_by_columns(before, columns, count, heard) == link
+    except Unchainable:
+        is_intact = False
+    return "" if is_intact else f"{what} are not what was written (link {link.number})"
 
 
 def explain_head(heard: Heard, link: Head | None, listener: str) -> str:

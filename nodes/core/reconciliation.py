@@ -1,11 +1,12 @@
-"""What was decided on payments, against what banks, holds and clients have on record of them."""
+"""What was decided on payments, against what banks, holds and clients have on record of them, one by one."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from itertools import compress
 from typing import NamedTuple
 
-from nodes.core.books import BankBooks, GatewayBooks, Told
+from nodes.core.books import BankBooks, GatewayBooks, Told, read_decision, read_entry
 from nodes.core.ledger import Entry, Hold, clearing_account
-from nodes.core.messages import Outcome, Payment, PaymentKey
+from nodes.core.messages import Decision, Outcome, Payment, PaymentKey
 from nodes.core.violations import format_payment_id
 
 
@@ -36,21 +37,25 @@ class _Decided(NamedTuple):
 
 
 class Reconciliation:
-    """One part of the payments: what was decided on them, against what banks and clients have on record."""
+    """Some payments, by their keys: what was decided on them, against what banks and clients have on record."""
 
-    def __init__(self, gateway: GatewayBooks, is_ours: Callable[[PaymentKey], bool]) -> None:
+    def __init__(self, gateway: GatewayBooks, keys: Collection[PaymentKey]) -> None:
         self.findings: list[Finding] = []
         self.on_the_way: dict[str, int] = {}
         self._epoch = gateway.epoch
         self._resolved = {each.transaction: each.commit for each in gateway.resolutions}
-        self._is_ours = is_ours
+        self._keys = keys
         self._decided: dict[PaymentKey, _Decided] = {}
-        for decision in gateway.decisions():
-            key = decision.payment.key
-            if is_ours(key):
-                if key in self._decided:
-                    self._find("exactly once", "gateway", key, f"decided again, as number {decision.sequence}")
-                self._decided[key] = _Decided(decision.epoch, decision.payment, decision.outcome)
+        for page in gateway.decisions():
+            is_wanted = map(keys.__contains__, zip(page[2], page[3], strict=True))
+            for row in compress(zip(*page, strict=True), is_wanted):
+                self._add_decision(read_decision(row))
+
+    def _add_decision(self, decision: Decision) -> None:
+        key = decision.payment.key
+        if key in self._decided:
+            self._find("exactly once", "gateway", key, f"decided again, as number {decision.sequence}")
+        self._decided[key] = _Decided(decision.epoch, decision.payment, decision.outcome)
 
     def _find(self, check: str, node: str, key: PaymentKey, said: str) -> None:
         self.findings.append(Finding(check, node, said, key))
@@ -58,16 +63,19 @@ class Reconciliation:
     def look_at(self, bank: BankBooks) -> None:
         """Compare a bank's journal and holds with the decisions."""
         posted: set[PaymentKey] = set()
-        for _, entry in bank.entries():
-            key = entry.payment_id, entry.payer
-            if entry.payment_id is not None and self._is_ours(key):
-                self._check_entry(bank.name, entry, key, posted)
-        held = {hold.key: hold for hold in bank.holds if self._is_ours(hold.key)}
+        for entry in self._entries(bank):
+            self._check_entry(bank.name, entry, (entry.payment_id, entry.payer), posted)
+        held = {hold.key: hold for hold in bank.holds if hold.key in self._keys}
         for hold in held.values():
             self._check_hold(bank.name, hold, hold.key in posted)
         for key, decided in self._decided.items():
             if decided.is_committed and bank.name in decided.payment.banks and key not in posted:
                 self._check_unposted(bank.name, key, decided, held.get(key))
+
+    def _entries(self, bank: BankBooks) -> Iterator[Entry]:
+        for page in bank.entries():
+            is_wanted = map(self._keys.__contains__, zip(page[1], page[2], strict=True))
+            yield from map(read_entry, compress(zip(*page, strict=True), is_wanted))
 
     def _check_entry(self, bank: str, entry: Entry, key: PaymentKey, posted: set[PaymentKey]) -> None:
         decided = self._decided.get(key)
@@ -139,7 +147,7 @@ class Reconciliation:
     def look_at_clients(self, told: Mapping[PaymentKey, Told]) -> None:
         """Compare what clients were told with the decisions."""
         for key, each in told.items():
-            if not self._is_ours(key):
+            if key not in self._keys:
                 continue
             decided = self._decided.get(key)
             recorded = "no decision" if decided is None else _name(decided.outcome)

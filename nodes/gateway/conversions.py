@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
-from interbank.v1 import audit_pb2, bank_pb2, payment_pb2
+from interbank.v1 import bank_pb2, payment_pb2
 
 from nodes.core.authority import Authority
 from nodes.core.messages import Decide, Decision, Outcome, Payment, Prepare, Reason, TransactionKey, Vote, VoteKind
@@ -78,26 +78,6 @@ def write_decides(decides: Sequence[Decide]) -> bank_pb2.Decides:
 
 def _columns(rows: Sequence[tuple[Any, ...]], count: int) -> Iterable[tuple[Any, ...]]:
     return zip(*rows, strict=True) if rows else ((),) * count
-
-
-def write_decision_record(decision: Decision) -> audit_pb2.DecisionRecord:
-    """Show a decision whole, as it is hashed."""
-    payment = decision.payment
-    key = bank_pb2.TransactionKey(payment_id=payment.payment_id, payer=payment.payer, epoch=decision.epoch)
-    return audit_pb2.DecisionRecord(
-        sequence=decision.sequence,
-        key=key,
-        payer_bank=payment.payer_bank,
-        payee=payment.payee,
-        payee_bank=payment.payee_bank,
-        amount_minor=payment.amount_minor,
-        currency=payment.currency,
-        memo=payment.memo,
-        outcome=decision.outcome,
-        reason=decision.reason,
-        created_at_us=decision.created_at_us,
-        decided_at_us=decision.decided_at_us,
-    )
 
 
 def write_time(at_us: int) -> Timestamp:

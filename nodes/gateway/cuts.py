@@ -5,11 +5,12 @@ there in order. So a marker that is sent to every bank after one turn, and befor
 next, splits what each bank carries out at the same decision, and the books that a bank
 reads when the marker comes belong to one moment. Nothing is held up by that.
 
-Only an answer to an inquiry goes past the markers: if one was given meanwhile, the cut is
-taken again. Source: Chandy and Lamport, Distributed Snapshots (1985).
+Only an answer to an inquiry would go past the markers: it waits until the cut is taken.
+Source: Chandy and Lamport, Distributed Snapshots (1985).
 """
 
 import asyncio
+import time
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
@@ -22,8 +23,11 @@ from nodes.gateway.bank_link import BankLink, Batch, Marker
 from nodes.runtime.chain_messages import read_clearing
 from nodes.runtime.chain_table import ChainTable
 
-_ANSWERS_WITHIN_S = 3.0
-_TRIES = 5
+_ANSWERS_WITHIN_S = 10.0
+"""How long a bank that is there may take: one that is silent is soon counted as away."""
+_BACK_WITHIN_S = 2.0
+"""How long a bank that is away is waited for: one that starts again takes half a second."""
+_RETRY_S = 0.1
 
 
 class CutImpossible(Exception):
@@ -44,7 +48,7 @@ class Cut(NamedTuple):
 
 
 class Cuts:
-    """Takes cuts, one at a time. The gateway's loop calls `mark` after each turn, and `take_answer`."""
+    """Takes cuts, one at a time. The gateway's loop calls `mark` after each turn, and tells what it hears."""
 
     def __init__(
         self, coordinator: Coordinator, chain: ChainTable, links: Mapping[str, BankLink], wake: Callable[[], None]
@@ -52,8 +56,6 @@ class Cuts:
         self.number = 0
         self.kept_number = 0
         """The newest cut whose books are kept: the money check takes others meanwhile."""
-        self.inquiries = 0
-        """How many inquiries were answered: they do not keep to the order of the streams."""
         self._coordinator = coordinator
         self._chain = chain
         self._links = links
@@ -63,16 +65,21 @@ class Cuts:
         self._keeps_books = False
         self._head = chain.head
         self._answers: dict[str, pb.BankCut | None] = {}
+        self._held_back: list[Callable[[], None]] = []
 
     async def take(self, *, keep_books: bool = False) -> Cut:
         """Take a cut; raises `CutImpossible`. With ``keep_books`` banks keep theirs for `AuditService` to read."""
         async with self._one_at_a_time:
-            for _ in range(_TRIES):
-                inquiries = self.inquiries
-                banks = await self._ask(keep_books)
-                if self.inquiries == inquiries:
+            gives_up_s = time.monotonic() + _BACK_WITHIN_S
+            while True:
+                try:
+                    banks = await self._ask(keep_books)
+                except CutImpossible:
+                    if time.monotonic() > gives_up_s:
+                        raise
+                    await asyncio.sleep(_RETRY_S)
+                else:
                     return Cut(self.number, self._head, banks)
-        raise CutImpossible("banks settle what they held in doubt; try again")
 
     async def _ask(self, keep_books: bool) -> list[pb.BankCut]:
         self.number += 1
@@ -89,6 +96,9 @@ class Cuts:
             raise CutImpossible(f"{', '.join(silent)} did not answer within {_ANSWERS_WITHIN_S:g} s") from None
         finally:
             self._asked = None
+            held_back, self._held_back = self._held_back, []
+            for answer in held_back:
+                answer()
 
     def mark(self) -> None:
         """Send the markers, if a cut was asked for: between two turns."""
@@ -107,6 +117,21 @@ class Cuts:
         self._answers = dict.fromkeys(self._links)
         for link in self._links.values():
             link.send(Batch([], [], self._head, Marker(self.number, self._keeps_books)))
+
+    def answer_inquiry(self, answer: Callable[[], None]) -> None:
+        """Have a bank's inquiry answered, but not between a marker and the bank's answer to it.
+
+        What the answer says may have been decided after the marker, and would reach the bank before it.
+        """
+        if self._asked is None:
+            answer()
+        else:
+            self._held_back.append(answer)
+
+    def lose(self, bank: str) -> None:
+        """Take note that the stream of ``bank`` is gone, and its marker with it."""
+        if self._asked is not None and not self._asked.done() and self._answers.get(bank, pb.BankCut()) is None:
+            self._asked.set_exception(CutImpossible(f"{bank} went away"))
 
     def take_answer(self, bank: str, cut: pb.BankCut) -> None:
         """Take how a bank's books stood when the marker came."""

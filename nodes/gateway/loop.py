@@ -7,6 +7,7 @@ from the call that brought it: a caller that goes away stops nothing.
 import asyncio
 import time
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import TypeVar
 
 from interbank.v1 import bank_pb2 as pb
@@ -143,9 +144,13 @@ class GatewayLoop:
         return BankEvents(
             connected=lambda bank, opening: self._inbox.put(Connected(bank, read_keys(opening.in_doubt))),
             received=self._receive,
-            disconnected=lambda bank: self._inbox.put(Disconnected(bank)),
+            disconnected=self._lose,
             heads=Heads(self._store.chain),
         )
+
+    def _lose(self, bank: str) -> None:
+        self.cuts.lose(bank)
+        self._inbox.put(Disconnected(bank))
 
     def _receive(self, bank: str, response: pb.TransactResponse) -> None:
         if response.HasField("head"):
@@ -167,8 +172,7 @@ class GatewayLoop:
         self.cuts.mark()
         for inquiry, decides in spoken.inquiries:
             reach("gateway.inquiry.unanswered")
-            inquiry.caller(decides)
-            self.cuts.inquiries += 1
+            self.cuts.answer_inquiry(partial(inquiry.caller, decides))
         for asked, objection in spoken.objections:
             asked.caller(objection)
         reach("gateway.turn.callers-told")

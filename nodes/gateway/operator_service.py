@@ -8,13 +8,14 @@ from interbank.v1 import operator_pb2 as pb
 
 from nodes.core.violations import Malformed, parse_payment_id
 from nodes.gateway.bank_link import BankLink
-from nodes.gateway.conversions import write_decision, write_decision_record, write_open_payment
+from nodes.gateway.conversions import write_decision, write_open_payment
 from nodes.gateway.cuts import CutImpossible
 from nodes.gateway.in_doubt import InDoubt
 from nodes.gateway.loop import GatewayLoop
 from nodes.gateway.store import GatewayStore
 from nodes.runtime.audit_service import Standing
 from nodes.runtime.chain_messages import write_head
+from nodes.runtime.columns import write_columns
 from nodes.runtime.refusal import RequestRefused
 from nodes.runtime.rpc import Context
 
@@ -67,8 +68,8 @@ class OperatorService(operator_pb2_grpc.OperatorServiceServicer):
 
     def read_records(self, after: int, until: int) -> audit_pb2.ReadRecordsResponse:
         """Return a page of decisions for an auditor."""
-        decisions = self._store.read_decisions(after, until)
-        return audit_pb2.ReadRecordsResponse(decisions=map(write_decision_record, decisions))
+        rows = self._store.read_rows(after, until)
+        return audit_pb2.ReadRecordsResponse(decisions=write_columns(audit_pb2.DecisionRecords, rows))
 
     def standing(self) -> Standing:
         """Return what changes in the gateway's records, for an auditor."""

@@ -95,6 +95,7 @@ BEGIN SELECT RAISE(ABORT, 'a resolution is written once'); END;
 )
 
 _BY_PAYMENT_IDS = "SELECT * FROM decision WHERE payment_id IN"
+_ROWS = "SELECT * FROM decision WHERE sequence > ? AND sequence <= ? ORDER BY sequence"
 
 
 class GatewayStore:
@@ -217,11 +218,9 @@ class GatewayStore:
         rows: Any = self._execute("SELECT payment_id, payer, epoch, said, recorded FROM contradiction")
         return [Contradiction(*row) for row in rows]
 
-    def read_decisions(self, after: int, until: int) -> Iterator[Decision]:
-        """Yield the decisions with sequences in (after, until]."""
-        query = "SELECT * FROM decision WHERE sequence > ? AND sequence <= ? ORDER BY sequence"
-        for row in self._execute(query, (after, until)):
-            yield _decision(row)
+    def read_rows(self, after: int, until: int) -> list[tuple[Any, ...]]:
+        """Return the rows of decisions with sequences in (after, until]."""
+        return self._execute(_ROWS, (after, until)).fetchall()
 
     def count_contradictions(self) -> int:
         """Return how many contradictions have been recorded."""
@@ -253,7 +252,7 @@ class GatewayStore:
 
     def decisions_since(self, sequence: int) -> Iterator[Decision]:
         """Yield the decisions after ``sequence``, oldest first."""
-        return self.read_decisions(sequence, 2**63 - 1)
+        return map(_decision, self._execute(_ROWS, (sequence, 2**63 - 1)))
 
     def history(self, user: str, before: int, limit: int) -> list[Decision]:
         """Return up to ``limit`` decisions that concern ``user``, with sequences below ``before``, newest first.

@@ -5,17 +5,19 @@ A file that a process still has open is locked, and said to be in use.
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import apsw
 
-from nodes.core.books import BankBooks, Chain, GatewayBooks
+from nodes.core.books import BankBooks, Chain, GatewayBooks, Page
 from nodes.core.chain import Head, Heard
-from nodes.core.ledger import Account, Entry, Hold
-from nodes.core.messages import Contradiction, Decision, Payment
+from nodes.core.ledger import Account, Hold
+from nodes.core.messages import Contradiction
 from nodes.core.resolution import Resolution
 from nodes.runtime.database import DatabaseUnusable
+from nodes.runtime.pages import RECORDS_PAGE
 
 
 @contextmanager
@@ -52,15 +54,10 @@ def _open(path: Path) -> Iterator[apsw.Connection]:
 
 
 def _read_gateway(connection: apsw.Connection) -> GatewayBooks:
-    def decisions() -> Iterator[Decision]:
-        for row in _select(connection, "SELECT * FROM decision ORDER BY sequence"):
-            sequence, epoch, *payment, outcome, reason, created_at_us, decided_at_us = row
-            yield Decision(sequence, epoch, Payment(*payment), outcome, reason, created_at_us, decided_at_us)
-
     contradictions = _select(connection, "SELECT payment_id, payer, epoch, said, recorded FROM contradiction")
     return GatewayBooks(
         epoch=next(_select(connection, "SELECT number FROM epoch"))[0],
-        decisions=decisions,
+        decisions=lambda: _select_pages(connection, "SELECT * FROM decision ORDER BY sequence"),
         contradictions=[Contradiction(*row) for row in contradictions],
         resolutions=[Resolution(*row) for row in _select(connection, "SELECT * FROM resolution ORDER BY at_us")],
         chain=_read_chain(connection),
@@ -68,15 +65,11 @@ def _read_gateway(connection: apsw.Connection) -> GatewayBooks:
 
 
 def _read_bank(name: str, connection: apsw.Connection) -> BankBooks:
-    def entries() -> Iterator[tuple[int, Entry]]:
-        for row in _select(connection, "SELECT * FROM journal ORDER BY sequence"):
-            yield row[0], Entry(*row[1:])
-
     return BankBooks(
         name=name,
         accounts=[Account(*row) for row in _select(connection, "SELECT * FROM account")],
         holds=[Hold(*row) for row in _select(connection, "SELECT * FROM hold")],
-        entries=entries,
+        entries=lambda: _select_pages(connection, "SELECT * FROM journal ORDER BY sequence"),
         chain=_read_chain(connection),
     )
 
@@ -87,6 +80,12 @@ def _read_chain(connection: apsw.Connection) -> Chain:
         links=lambda: (Head(*row) for row in _select(connection, "SELECT * FROM link ORDER BY number")),
         heard=[(link, Heard(*row)) for link, *row in heard],
     )
+
+
+def _select_pages(connection: apsw.Connection, query: str) -> Iterator[Page]:
+    rows = _select(connection, query)
+    while page := list(islice(rows, RECORDS_PAGE)):
+        yield list(zip(*page, strict=True))
 
 
 def _select(connection: apsw.Connection, query: str) -> Iterator[tuple[Any, ...]]:

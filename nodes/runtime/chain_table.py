@@ -5,11 +5,12 @@ heard   what other nodes said were their heads, each with the link that covers i
 """
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Any
 
 import apsw
 
-from nodes.core.chain import Head, Heard, Record, begin_chain, extend_chain, find_breaks
+from nodes.core.chain import Head, Heard, Record, begin_chain, extend_chain, find_break
 
 CHAIN_SCHEMA = """
 CREATE TABLE link (
@@ -112,12 +113,17 @@ class ChainTable:
     def find_breaks(self, *, whole: bool = False) -> list[str]:
         """Make the hashes anew and return what does not fit: of the newest links, or of all."""
         start = begin_chain(self._node) if whole else self._tail_start()
-        links = self.links(start.number, self.head.number)
-        breaks = list(find_breaks(start, links, self._read, self._heard_with))
+        links = pairwise([start, *self.links(start.number, self.head.number)])
+        breaks = [said for before, link in links if (said := self._find_break(before, link))]
         newest: Any = self._execute(f"SELECT coalesce(max(sequence), 0) FROM {self._table}").get  # noqa: S608
         if newest > self.head.last_sequence:
             breaks.append(f"records {self.head.last_sequence + 1} to {newest} were never chained")
         return breaks
+
+    def _find_break(self, before: Head, link: Head) -> str:
+        records = self._read(before.last_sequence, link.last_sequence)
+        columns = zip(*records, strict=True)
+        return find_break(before, link, columns, len(records), self._heard_with(link.number))
 
     def _tail_start(self) -> Head:
         """Return the link before those that are looked at when a node starts."""

@@ -7,13 +7,14 @@ one that saw nothing has proved nothing.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 from uuid import UUID
 
 from nodes.client import Item, State
 from nodes.core.audit import audit
-from nodes.core.books import BankBooks, Told
+from nodes.core.books import BankBooks, Told, read_entry
 from nodes.core.messages import Outcome
 from nodes.runtime.book_files import open_books
 from orchestrator.campaign.history import COMMITTED, OUTCOMES, REFUSED, UNKNOWN, Attempt, Look
@@ -110,7 +111,8 @@ def find_overspending(bank: BankBooks) -> list[str]:
     """Fold a journal entry by entry; return the customers' accounts that were ever below zero."""
     balances: dict[str, int] = {}
     found: dict[str, str] = {}
-    for sequence, entry in bank.entries():
+    for row in chain.from_iterable(zip(*page, strict=True) for page in bank.entries()):
+        sequence, entry = row[0], read_entry(row)
         if entry.outcome != Outcome.COMMITTED:
             continue
         balances[entry.debit_account] = balances.get(entry.debit_account, 0) - entry.amount_minor

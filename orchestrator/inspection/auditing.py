@@ -47,7 +47,8 @@ def audit_running(config: ClusterConfig, folder: ClusterFolder, outbox: Path | N
         def look() -> Report:
             # The outbox first: what was told before a cut is on record at the cut.
             told = read_told(outbox) if outbox else []
-            return audit(*read_books(gateway, banks), told)
+            with read_books(gateway, banks) as books:
+                return audit(*books, told)
 
         return look_again(look)
 

@@ -1,8 +1,10 @@
 """The chain of hashes: whatever is done to a record that was chained, it shows."""
 
+from itertools import pairwise
+
 import pytest
 
-from nodes.core.chain import Head, Heard, Unchainable, begin_chain, extend_chain, find_breaks
+from nodes.core.chain import Head, Heard, Unchainable, begin_chain, extend_chain, find_break
 
 START = begin_chain("HDFC")
 RECORDS = [(bytes([n]) * 16, f"user{n}", n, "INR") for n in range(1, 8)]
@@ -20,14 +22,12 @@ def chain(records=RECORDS):
 
 
 def breaks(records=RECORDS, links=None, heard=HEARD, start=START):
-    return list(
-        find_breaks(
-            start,
-            links if links is not None else chain(),
-            lambda after, until: records[after:until],
-            lambda number: heard.get(number, ()),
-        )
-    )
+    found = []
+    for before, link in pairwise([start, *(chain() if links is None else links)]):
+        read = records[before.last_sequence : link.last_sequence]
+        columns = zip(*read, strict=True)
+        found.append(find_break(before, link, columns, len(read), heard.get(link.number, ())))
+    return [*filter(None, found)]
 
 
 def test_what_was_not_touched_is_whole():

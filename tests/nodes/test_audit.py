@@ -1,5 +1,9 @@
 """The audit of running nodes: never a false alarm under load, and whatever was altered is found."""
 
+import json
+import subprocess
+import sys
+import threading
 from contextlib import ExitStack
 
 import grpc
@@ -11,8 +15,9 @@ from nodes.client import BankInspector, OperatorClient, read_books
 from nodes.core.audit import audit
 from nodes.core.names import PeerKind
 from nodes.runtime.tls import load_tls
+from tests.altered_books import alter
 from tests.nodes.test_kills import PAID_IN_MINOR, Payers
-from tests.running_nodes import BANKS, RunningNodes, wait_until
+from tests.running_nodes import BANKS, DEADLINE_S, RunningNodes, wait_until
 
 pytestmark = pytest.mark.cluster
 
@@ -33,7 +38,8 @@ def look(nodes):
     with ExitStack() as lines:
         gateway = lines.enter_context(OperatorClient(nodes.addresses["gateway"], tls))
         banks = {name: lines.enter_context(BankInspector(name, nodes.addresses[name], tls)) for name in BANKS}
-        return audit(*read_books(gateway, banks))
+        with read_books(gateway, banks) as books:
+            return audit(*books)
 
 
 def test_no_cut_under_load_raises_a_false_alarm(nodes):
@@ -55,6 +61,88 @@ def test_no_cut_under_load_raises_a_false_alarm(nodes):
     assert {report.money["INR"].paid_in for report in reports} == {PAID_IN_MINOR}
     assert reports[-1].decisions > reports[0].decisions > 20
     assert reports[-1].entries > 1.5 * reports[-1].decisions
+
+
+class Streams:
+    """Customers who pay on streams, hundreds of payments a message, the next as soon as one is answered."""
+
+    PAYMENTS_A_MESSAGE = 512
+
+    def __init__(self, nodes: RunningNodes) -> None:
+        self.outcomes: list[int] = []
+        self._nodes = nodes
+        self._ends = threading.Event()
+        self._threads = [threading.Thread(target=self._pay_on, args=route) for route in Payers.ROUTES]
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """Let all that was sent end."""
+        self._ends.set()
+        for thread in self._threads:
+            thread.join(DEADLINE_S)
+
+    def _pay_on(self, user, payer, payee):
+        has_room = threading.Semaphore(2)
+
+        def messages():
+            while has_room.acquire() and not self._ends.is_set():
+                requests = [caller.request(payee, 1, payer=payer) for _ in range(self.PAYMENTS_A_MESSAGE)]
+                yield pb.PayManyRequest(payments=requests)
+
+        with self._nodes.client(user) as caller:
+            answered = 0
+            for response in caller.stub.PayMany(messages(), metadata=caller.metadata):
+                self.outcomes += [result.outcome for result in response.results]
+                answered += len(response.results)
+                while answered >= self.PAYMENTS_A_MESSAGE:
+                    answered -= self.PAYMENTS_A_MESSAGE
+                    has_room.release()
+
+
+OPENING_MINOR = 1_000_000
+PAST = 40_000
+"""Payments that were made before: more than a node looks at when it starts."""
+
+
+def write_past(folder):
+    words = [f"--gateway={folder / 'gateway.db'}", f"--transactions={folder / 'transactions.json'}"]
+    for bank in BANKS:
+        accounts = folder / f"{bank}.accounts.json"
+        opening = dict.fromkeys(("alice", "bob", "charlie"), OPENING_MINOR)
+        accounts.write_text(json.dumps({"currency": "INR", "accounts": opening}))
+        words += ["--bank", bank, str(folder / f"{bank}.db"), str(accounts)]
+    command = [sys.executable, "-m", "nodes.preload", *words, "--payees=3", f"--payments={PAST}"]
+    subprocess.run(command, check=True, timeout=60)
+
+
+def test_under_the_heaviest_load_every_cut_is_exact_and_one_altered_record_is_found(tmp_path):
+    write_past(tmp_path)
+    nodes = RunningNodes(tmp_path)
+    alter(tmp_path / "gateway.db", "UPDATE decision SET amount_minor = 7 WHERE sequence = 5")
+    streams = None
+    try:
+        nodes.start()
+        streams = Streams(nodes)
+        reports = []
+        for _ in range(4):
+            goal = len(streams.outcomes) + 5_000
+            wait_until(lambda goal=goal: len(streams.outcomes) > goal, "payments", 60)
+            reports.append(look(nodes))
+        streams.stop()
+    finally:
+        if streams is not None:
+            streams.stop()
+        nodes.stop()
+    for report in reports:
+        broken, *found = sorted(map(str, report.findings))[::-1]
+        assert broken == "chain: gateway: records 1 to 10000 are not what was written (link 1)"
+        assert len(found) == 2
+        assert all("1 INR from" in said and "decided was 7 INR from" in said for said in found)
+        assert report.money["INR"].is_conserved
+        assert report.money["INR"].paid_in == 9 * OPENING_MINOR
+    assert reports[-1].decisions > reports[0].decisions + 10_000 > PAST + 15_000
+    assert streams.outcomes.count(pb.OUTCOME_COMMITTED) > 15_000
 
 
 def test_a_bank_whose_ledger_was_replaced_is_not_dealt_with(nodes):

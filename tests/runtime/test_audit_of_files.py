@@ -7,6 +7,7 @@ from nodes.core.books import Told
 from nodes.core.messages import Outcome
 from nodes.runtime.chain_table import ChainTable
 from nodes.runtime.database import DatabaseUnusable
+from nodes.runtime.pages import RECORDS_PAGE
 from tests.altered_books import alter
 from tests.paper_cluster import BANKS, OPENING_MINOR, PaperCluster
 
@@ -97,6 +98,9 @@ ALTERATIONS = [
     ("outcome altered", "HDFC", "UPDATE journal SET outcome = 3 WHERE sequence = 3", f"atomicity: HDFC: payment {ID} of alice: aborted here, committed by the gateway in epoch 1"),
     ("epoch altered", "HDFC", "UPDATE journal SET epoch = 2 WHERE sequence = 3", f"atomicity: HDFC: payment {ID} of alice: posted here for epoch 2; the gateway's decision is: committed in epoch 1"),
     ("posted twice", "HDFC", "INSERT INTO journal SELECT 4, payment_id, payer, 2, outcome, reason, debit_account, credit_account, amount_minor, currency, at_us FROM journal WHERE sequence = 3", f"exactly once: HDFC: payment {ID} of alice: posted more than once"),
+    ("posted twice, the same", "HDFC", "DROP INDEX journal_by_transaction; INSERT INTO journal SELECT 4, payment_id, payer, epoch, outcome, reason, debit_account, credit_account, amount_minor, currency, at_us FROM journal WHERE sequence = 3", f"exactly once: HDFC: payment {ID} of alice: posted more than once"),
+    ("posted three times", "HDFC", "DROP INDEX journal_by_transaction; INSERT INTO journal SELECT a.sequence + 10, b.payment_id, b.payer, b.epoch, b.outcome, b.reason, b.debit_account, b.credit_account, b.amount_minor, b.currency, b.at_us FROM journal a, journal b WHERE b.sequence = 3 AND a.sequence < 3", f"exactly once: HDFC: payment {ID} of alice: posted more than once"),
+    ("posted and aborted", "HDFC", "DROP INDEX journal_by_transaction; INSERT INTO journal SELECT 4, payment_id, payer, epoch, 3, 0, '', '', 0, '', at_us FROM journal WHERE sequence = 3", f"atomicity: HDFC: payment {ID} of alice: aborted here, committed by the gateway in epoch 1"),
     ("entry planted", "SBI", "INSERT INTO journal VALUES (9, zeroblob(16), 'eve', 1, 2, 0, 'bob', 'alice', 5, 'INR', 7)", "atomicity: SBI: payment 00000000-0000-0000-0000-000000000000 of eve: posted here, and the gateway has no decision on it"),
     ("opening planted", "SBI", "INSERT INTO journal VALUES (9, NULL, 'bob', 0, 2, 0, 'alice', 'bob', 5, 'INR', 7)", "double entry: SBI: entry 9 belongs to no payment and opens no account"),
     ("never chained", "SBI", "INSERT INTO journal VALUES (9, NULL, 'bob', 0, 2, 0, 'alice', 'bob', 5, 'INR', 7)", "chain: SBI: 1 records after 2 were never chained"),
@@ -110,14 +114,17 @@ ALTERATIONS = [
     ("decision turned", "gateway", "UPDATE decision SET outcome = 3", f"atomicity: ICICI: payment {ID} of alice: posted here for epoch 1; the gateway's decision is: declined in epoch 1"),
     ("decision gone", "gateway", "DELETE FROM decision", f"atomicity: HDFC: payment {ID} of alice: posted here, and the gateway has no decision on it"),
     ("decided twice", "gateway", "DROP INDEX decision_by_payment; INSERT INTO decision SELECT 2, epoch, payment_id, payer, payer_bank, payee, payee_bank, amount_minor, currency, memo, 3, 1, created_at_us, decided_at_us FROM decision", f"exactly once: gateway: payment {ID} of alice: decided again, as number 2"),
+    ("decided twice, the same", "gateway", "DROP INDEX decision_by_payment; INSERT INTO decision SELECT 2, epoch, payment_id, payer, payer_bank, payee, payee_bank, amount_minor, currency, memo, outcome, reason, created_at_us, decided_at_us FROM decision", f"exactly once: gateway: payment {ID} of alice: decided again, as number 2"),
     ("contradiction", "gateway", "INSERT INTO contradiction VALUES (1, zeroblob(16), 'bob', 1, 'commit', 'HDFC: nothing', 7)", "atomicity: gateway: payment 00000000-0000-0000-0000-000000000000 of bob: commit; on record is: HDFC: nothing"),
 ]  # fmt: skip
 """(what, whose file, how, one line that the audit must say) of a cluster with one payment of alice, ICICI to HDFC."""
 
 
+@pytest.mark.parametrize("page", [1, 2, RECORDS_PAGE])
 @pytest.mark.parametrize("case", ALTERATIONS, ids=lambda case: case[0])
-def test_what_a_hand_altered_is_found(paid_once, tmp_path, case):
+def test_what_a_hand_altered_is_found(paid_once, tmp_path, monkeypatch, case, page):
     _, node, statement, said = case
+    monkeypatch.setattr("nodes.runtime.book_files.RECORDS_PAGE", page)
     original, payment_id = paid_once
     assert findings(original) == []
     cluster = original.copy(tmp_path)
@@ -239,10 +246,19 @@ def test_a_file_that_is_in_use_or_gone_is_said(cluster):
 
 
 def test_many_payments_are_looked_at_in_parts(cluster, monkeypatch):
-    monkeypatch.setattr("nodes.core.audit._PAYMENTS_AT_ONCE", 3)
-    for _ in range(8):
-        lost = cluster.pay(5)
+    monkeypatch.setattr("nodes.core.audit._SUSPECTS_AT_ONCE", 3)
+    monkeypatch.setattr("nodes.core.audit._IDS_AT_ONCE", 2)
+    paid = [cluster.pay(5) for _ in range(8)]
     cluster.stop()
     assert findings(cluster) == []
-    alter(cluster.paths["HDFC"], "DELETE FROM journal WHERE sequence = 10")
-    assert sum(str(lost) in line for line in findings(cluster)) == 1
+    alter(cluster.paths["HDFC"], "DELETE FROM journal WHERE sequence > 3")
+    lost = [line for line in findings(cluster) if line.endswith("neither posted nor held here")]
+    assert sorted(str(payment_id) in "".join(lost) for payment_id in paid) == [False] + 7 * [True]
+    assert len(lost) == 7
+    again = "INSERT INTO decision SELECT sequence + 8, epoch, payment_id, payer, payer_bank, payee, payee_bank,"
+    alter(
+        cluster.paths["gateway"],
+        "DROP INDEX decision_by_payment",
+        f"{again} amount_minor, currency, memo, 3, 1, created_at_us, decided_at_us FROM decision",
+    )
+    assert sum("decided again" in line for line in findings(cluster)) == 8

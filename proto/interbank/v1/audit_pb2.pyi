@@ -176,16 +176,16 @@ class ReadRecordsResponse(_message.Message):
     ENTRIES_FIELD_NUMBER: _builtins.int
     DECISIONS_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def entries(self) -> _containers.RepeatedCompositeFieldContainer[Global___EntryRecord]: ...
+    def entries(self) -> Global___EntryRecords: ...
     @_builtins.property
-    def decisions(self) -> _containers.RepeatedCompositeFieldContainer[Global___DecisionRecord]: ...
+    def decisions(self) -> Global___DecisionRecords: ...
     def __init__(
         self,
         *,
-        entries: _abc.Iterable[Global___EntryRecord] | None = ...,
-        decisions: _abc.Iterable[Global___DecisionRecord] | None = ...,
+        entries: Global___EntryRecords | None = ...,
+        decisions: Global___DecisionRecords | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["decisions", b"decisions", "entries", b"entries"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
     _ClearFieldArgType: _TypeAlias = _typing.Literal["decisions", b"decisions", "entries", b"entries"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
@@ -194,104 +194,144 @@ class ReadRecordsResponse(_message.Message):
 Global___ReadRecordsResponse: _TypeAlias = ReadRecordsResponse  # noqa: Y015
 
 @_typing.final
-class EntryRecord(_message.Message):
+class EntryRecords(_message.Message):
+    """A page of a journal in columns: the fields of one entry stand at the same place of each list."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
-    SEQUENCE_FIELD_NUMBER: _builtins.int
-    KEY_FIELD_NUMBER: _builtins.int
-    OUTCOME_FIELD_NUMBER: _builtins.int
-    REASON_FIELD_NUMBER: _builtins.int
-    DEBIT_ACCOUNT_FIELD_NUMBER: _builtins.int
-    CREDIT_ACCOUNT_FIELD_NUMBER: _builtins.int
-    AMOUNT_MINOR_FIELD_NUMBER: _builtins.int
-    CURRENCY_FIELD_NUMBER: _builtins.int
+    SEQUENCES_FIELD_NUMBER: _builtins.int
+    PAYMENT_IDS_FIELD_NUMBER: _builtins.int
+    PAYERS_FIELD_NUMBER: _builtins.int
+    EPOCHS_FIELD_NUMBER: _builtins.int
+    OUTCOMES_FIELD_NUMBER: _builtins.int
+    REASONS_FIELD_NUMBER: _builtins.int
+    DEBIT_ACCOUNTS_FIELD_NUMBER: _builtins.int
+    CREDIT_ACCOUNTS_FIELD_NUMBER: _builtins.int
+    AMOUNTS_MINOR_FIELD_NUMBER: _builtins.int
+    CURRENCIES_FIELD_NUMBER: _builtins.int
     AT_US_FIELD_NUMBER: _builtins.int
-    sequence: _builtins.int
-    outcome: _builtins.int
-    reason: _builtins.int
-    debit_account: _builtins.str
-    credit_account: _builtins.str
-    amount_minor: _builtins.int
-    currency: _builtins.str
-    at_us: _builtins.int
     @_builtins.property
-    def key(self) -> _bank_pb2.TransactionKey:
-        """Without a payment id: an account was opened."""
+    def sequences(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+    @_builtins.property
+    def payment_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """Empty: an account was opened."""
 
+    @_builtins.property
+    def payers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def epochs(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+    @_builtins.property
+    def outcomes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+    @_builtins.property
+    def reasons(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+    @_builtins.property
+    def debit_accounts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def credit_accounts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def amounts_minor(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+    @_builtins.property
+    def currencies(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def at_us(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
     def __init__(
         self,
         *,
-        sequence: _builtins.int = ...,
-        key: _bank_pb2.TransactionKey | None = ...,
-        outcome: _builtins.int = ...,
-        reason: _builtins.int = ...,
-        debit_account: _builtins.str = ...,
-        credit_account: _builtins.str = ...,
-        amount_minor: _builtins.int = ...,
-        currency: _builtins.str = ...,
-        at_us: _builtins.int = ...,
+        sequences: _abc.Iterable[_builtins.int] | None = ...,
+        payment_ids: _abc.Iterable[_builtins.bytes] | None = ...,
+        payers: _abc.Iterable[_builtins.str] | None = ...,
+        epochs: _abc.Iterable[_builtins.int] | None = ...,
+        outcomes: _abc.Iterable[_builtins.int] | None = ...,
+        reasons: _abc.Iterable[_builtins.int] | None = ...,
+        debit_accounts: _abc.Iterable[_builtins.str] | None = ...,
+        credit_accounts: _abc.Iterable[_builtins.str] | None = ...,
+        amounts_minor: _abc.Iterable[_builtins.int] | None = ...,
+        currencies: _abc.Iterable[_builtins.str] | None = ...,
+        at_us: _abc.Iterable[_builtins.int] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["key", b"key"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount_minor", b"amount_minor", "at_us", b"at_us", "credit_account", b"credit_account", "currency", b"currency", "debit_account", b"debit_account", "key", b"key", "outcome", b"outcome", "reason", b"reason", "sequence", b"sequence"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amounts_minor", b"amounts_minor", "at_us", b"at_us", "credit_accounts", b"credit_accounts", "currencies", b"currencies", "debit_accounts", b"debit_accounts", "epochs", b"epochs", "outcomes", b"outcomes", "payers", b"payers", "payment_ids", b"payment_ids", "reasons", b"reasons", "sequences", b"sequences"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___EntryRecord: _TypeAlias = EntryRecord  # noqa: Y015
+Global___EntryRecords: _TypeAlias = EntryRecords  # noqa: Y015
 
 @_typing.final
-class DecisionRecord(_message.Message):
+class DecisionRecords(_message.Message):
+    """A page of decisions in columns."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
-    SEQUENCE_FIELD_NUMBER: _builtins.int
-    KEY_FIELD_NUMBER: _builtins.int
-    PAYER_BANK_FIELD_NUMBER: _builtins.int
-    PAYEE_FIELD_NUMBER: _builtins.int
-    PAYEE_BANK_FIELD_NUMBER: _builtins.int
-    AMOUNT_MINOR_FIELD_NUMBER: _builtins.int
-    CURRENCY_FIELD_NUMBER: _builtins.int
-    MEMO_FIELD_NUMBER: _builtins.int
-    OUTCOME_FIELD_NUMBER: _builtins.int
-    REASON_FIELD_NUMBER: _builtins.int
+    SEQUENCES_FIELD_NUMBER: _builtins.int
+    EPOCHS_FIELD_NUMBER: _builtins.int
+    PAYMENT_IDS_FIELD_NUMBER: _builtins.int
+    PAYERS_FIELD_NUMBER: _builtins.int
+    PAYER_BANKS_FIELD_NUMBER: _builtins.int
+    PAYEES_FIELD_NUMBER: _builtins.int
+    PAYEE_BANKS_FIELD_NUMBER: _builtins.int
+    AMOUNTS_MINOR_FIELD_NUMBER: _builtins.int
+    CURRENCIES_FIELD_NUMBER: _builtins.int
+    MEMOS_FIELD_NUMBER: _builtins.int
+    OUTCOMES_FIELD_NUMBER: _builtins.int
+    REASONS_FIELD_NUMBER: _builtins.int
     CREATED_AT_US_FIELD_NUMBER: _builtins.int
     DECIDED_AT_US_FIELD_NUMBER: _builtins.int
-    sequence: _builtins.int
-    payer_bank: _builtins.str
-    payee: _builtins.str
-    payee_bank: _builtins.str
-    amount_minor: _builtins.int
-    currency: _builtins.str
-    memo: _builtins.str
-    """Part of what is hashed."""
-    outcome: _builtins.int
-    reason: _builtins.int
-    created_at_us: _builtins.int
-    decided_at_us: _builtins.int
     @_builtins.property
-    def key(self) -> _bank_pb2.TransactionKey: ...
+    def sequences(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+    @_builtins.property
+    def epochs(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+    @_builtins.property
+    def payment_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]: ...
+    @_builtins.property
+    def payers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def payer_banks(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def payees(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def payee_banks(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def amounts_minor(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+    @_builtins.property
+    def currencies(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def memos(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Part of what is hashed."""
+
+    @_builtins.property
+    def outcomes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+    @_builtins.property
+    def reasons(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+    @_builtins.property
+    def created_at_us(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+    @_builtins.property
+    def decided_at_us(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
     def __init__(
         self,
         *,
-        sequence: _builtins.int = ...,
-        key: _bank_pb2.TransactionKey | None = ...,
-        payer_bank: _builtins.str = ...,
-        payee: _builtins.str = ...,
-        payee_bank: _builtins.str = ...,
-        amount_minor: _builtins.int = ...,
-        currency: _builtins.str = ...,
-        memo: _builtins.str = ...,
-        outcome: _builtins.int = ...,
-        reason: _builtins.int = ...,
-        created_at_us: _builtins.int = ...,
-        decided_at_us: _builtins.int = ...,
+        sequences: _abc.Iterable[_builtins.int] | None = ...,
+        epochs: _abc.Iterable[_builtins.int] | None = ...,
+        payment_ids: _abc.Iterable[_builtins.bytes] | None = ...,
+        payers: _abc.Iterable[_builtins.str] | None = ...,
+        payer_banks: _abc.Iterable[_builtins.str] | None = ...,
+        payees: _abc.Iterable[_builtins.str] | None = ...,
+        payee_banks: _abc.Iterable[_builtins.str] | None = ...,
+        amounts_minor: _abc.Iterable[_builtins.int] | None = ...,
+        currencies: _abc.Iterable[_builtins.str] | None = ...,
+        memos: _abc.Iterable[_builtins.str] | None = ...,
+        outcomes: _abc.Iterable[_builtins.int] | None = ...,
+        reasons: _abc.Iterable[_builtins.int] | None = ...,
+        created_at_us: _abc.Iterable[_builtins.int] | None = ...,
+        decided_at_us: _abc.Iterable[_builtins.int] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["key", b"key"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount_minor", b"amount_minor", "created_at_us", b"created_at_us", "currency", b"currency", "decided_at_us", b"decided_at_us", "key", b"key", "memo", b"memo", "outcome", b"outcome", "payee", b"payee", "payee_bank", b"payee_bank", "payer_bank", b"payer_bank", "reason", b"reason", "sequence", b"sequence"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amounts_minor", b"amounts_minor", "created_at_us", b"created_at_us", "currencies", b"currencies", "decided_at_us", b"decided_at_us", "epochs", b"epochs", "memos", b"memos", "outcomes", b"outcomes", "payee_banks", b"payee_banks", "payees", b"payees", "payer_banks", b"payer_banks", "payers", b"payers", "payment_ids", b"payment_ids", "reasons", b"reasons", "sequences", b"sequences"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___DecisionRecord: _TypeAlias = DecisionRecord  # noqa: Y015
+Global___DecisionRecords: _TypeAlias = DecisionRecords  # noqa: Y015
 
 @_typing.final
 class ReadLinksRequest(_message.Message):
