@@ -166,14 +166,6 @@ class Outbox:
         """Return every item of every user, in the order of saving."""
         return self._select("ORDER BY number", ())
 
-    def count_waiting(self) -> dict[str, int]:
-        """Return how many items wait, by user."""
-        if not self.path.exists():
-            return {}
-        with self._open() as connection:
-            rows = connection.execute("SELECT user, count(*) FROM item WHERE state <= 2 GROUP BY user").fetchall()
-        return {str(user): int(str(count)) for user, count in rows}
-
     def _set(self, item: Item, state: State, reason: str) -> State:
         """Change an item that has not ended; return the state it had. Nobody else has the file open meanwhile."""
         key = item.user, item.request.payment_id

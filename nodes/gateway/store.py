@@ -222,10 +222,6 @@ class GatewayStore:
         """Return the rows of decisions with sequences in (after, until]."""
         return self._execute(_ROWS, (after, until)).fetchall()
 
-    def count_contradictions(self) -> int:
-        """Return how many contradictions have been recorded."""
-        return self._number("SELECT count(*) FROM contradiction")
-
     def revoked_tokens(self, now: float) -> list[tuple[str, float]]:
         """Forget revoked tokens that have expired by now; return the others."""
         self._execute("DELETE FROM revoked_token WHERE expires_at <= ?", (now,))

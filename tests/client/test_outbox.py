@@ -24,16 +24,16 @@ def outbox(tmp_path):
 
 
 def test_an_outbox_that_nobody_wrote_to_is_empty_and_makes_no_file(outbox):
-    assert outbox.waiting("alice") == outbox.items("alice") == []
-    assert outbox.count_waiting() == {}
+    assert outbox.waiting("alice") == outbox.items("alice") == outbox.all_items() == []
     assert not outbox.path.exists()
 
 
 def test_what_is_saved_comes_back_whole_and_in_the_order_of_saving(outbox):
     saved = [outbox.save("alice", request()) for _ in range(3)]
-    outbox.save("bob", request())
+    of_bob = outbox.save("bob", request())
     assert outbox.waiting("alice") == saved
-    assert outbox.count_waiting() == {"alice": 3, "bob": 1}
+    assert outbox.waiting("bob") == [of_bob]
+    assert outbox.all_items() == [*saved, of_bob]
 
 
 def test_an_item_goes_from_never_sent_over_unknown_to_its_end_and_no_further(outbox):

@@ -13,7 +13,7 @@ from orchestrator.identity.certificates import list_leafs, make_leaf
 from orchestrator.layout.config import load
 from orchestrator.layout.folder import ClusterFolder
 from orchestrator.shell.connection import connect
-from tests.cluster.load import Load
+from tests.cluster.load import customers_of
 from tests.running_nodes import wait_until
 
 pytestmark = pytest.mark.cluster
@@ -36,7 +36,7 @@ def is_sound(rows):
 
 def test_certificates_and_then_the_authority_are_replaced_under_load(cluster):
     before, running = listed(cluster), processes(cluster)
-    with Load(cluster.folder) as customers:
+    with customers_of(cluster.folder) as customers:
         cluster.run("certs", "rotate")
         customers.pay_more(60)
         between = listed(cluster)
@@ -109,7 +109,7 @@ def test_a_bank_is_revoked_stays_out_and_comes_back_by_a_successor(cluster):
 
 
 def test_what_a_thief_of_the_gateways_key_could_use_ends_under_load(cluster):
-    with Load(cluster.folder) as customers:
+    with customers_of(cluster.folder) as customers:
         cluster.run("certs", "rotate", "gateway", "--revoke")
         customers.pay_more(40)
     assert not customers.failures

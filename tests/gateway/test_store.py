@@ -131,8 +131,9 @@ def test_what_operators_resolved_is_kept_and_written_once(store):
 
 
 def test_contradictions_are_kept(store):
-    store.write([], [Contradiction(b"x" * 16, "alice", 1, "commit", "HDFC: aborted")], 5)
-    assert store.count_contradictions() == 1
+    found = Contradiction(b"x" * 16, "alice", 1, "commit", "HDFC: aborted")
+    store.write([], [found], 5)
+    assert store.contradictions() == [found]
 
 
 def test_a_bank_is_remembered_where_it_said_last(store):

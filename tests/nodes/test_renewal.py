@@ -2,8 +2,7 @@
 
 import json
 import ssl
-import threading
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import grpc
 import pytest
@@ -14,58 +13,28 @@ from nodes.core.names import PeerKind
 from nodes.runtime.tls import load_tls
 from tests.authority import Authority, put_in_place
 from tests.handshakes.storm import shake_hands
+from tests.load import ROUTES, Load
 from tests.running_nodes import BANKS, RunningNodes, wait_until
 
 pytestmark = pytest.mark.cluster
 NODES = ("gateway", *BANKS)
 
 
-class Load:
-    """Customers who pay round and round on channels that they make anew every few payments; a failure is kept."""
+PER_CHANNEL = 25
 
-    ROUTES = (
-        ("alice", "alice@ICICI", "bob@HDFC"),
-        ("bob", "bob@HDFC", "charlie@SBI"),
-        ("charlie", "charlie@SBI", "alice@ICICI"),
-    )
-    PER_CHANNEL = 25
 
-    def __init__(self, nodes: RunningNodes) -> None:
-        self.paid = 0
-        self.channels = 0
-        self.failures: list[str] = []
-        self._nodes = nodes
-        self._ends = threading.Event()
+def customers_of(nodes: RunningNodes) -> Load:
+    """Each makes another channel every few payments."""
 
-    def __enter__(self):
-        self._pool = ThreadPoolExecutor(len(self.ROUTES))
-        self._running = [self._pool.submit(self._pay_on, *route) for route in self.ROUTES]
-        self.pay_more(50)
-        return self
+    def pay_on_a_new_channel(route: tuple[str, str, str], load: Load) -> None:
+        user, payer, payee = route
+        with nodes.client(user) as caller:
+            for _ in range(PER_CHANNEL):
+                paid = caller.pay(payee, 1, payer=payer)
+                assert paid.outcome == pb.OUTCOME_COMMITTED, paid
+                load.has_paid()
 
-    def __exit__(self, *_):
-        self._ends.set()
-        self._pool.shutdown()
-        for running in self._running:
-            running.result()
-
-    def pay_more(self, count: int) -> None:
-        """Wait for so many payments more."""
-        goal = self.paid + count
-        wait_until(lambda: self.paid >= goal or bool(self.failures), "payments")
-
-    def _pay_on(self, user: str, payer: str, payee: str) -> None:
-        while not self._ends.is_set():
-            try:
-                with self._nodes.client(user) as caller:
-                    self.channels += 1
-                    for _ in range(self.PER_CHANNEL):
-                        paid = caller.pay(payee, 1, payer=payer)
-                        assert paid.outcome == pb.OUTCOME_COMMITTED, paid
-                        self.paid += 1
-            except (grpc.RpcError, AssertionError) as error:
-                self.failures.append(str(error))
-                return
+    return Load(*(partial(pay_on_a_new_channel, route) for route in ROUTES), begins_with=50)
 
 
 def served_serial(nodes: RunningNodes, name: str) -> str:
@@ -105,14 +74,14 @@ def lines(nodes: RunningNodes, name: str, event: str) -> list[dict]:
 
 
 def test_every_certificate_is_replaced_twice_under_load_and_no_payment_fails(nodes):
-    with Load(nodes) as load:
+    with customers_of(nodes) as load:
         for _ in range(2):
             for name in NODES:
                 serial = replace(nodes, name, nodes.authority)
                 load.pay_more(10)
                 assert lines(nodes, name, "certificate_served")[-1]["serial"] == serial
     assert not load.failures
-    assert load.channels > len(load.ROUTES)
+    assert load.rounds > len(ROUTES)
     assert not lines(nodes, "gateway", "bank_away")
     # At the start, and for each replacement at the gateway: another stream took over.
     assert len(lines(nodes, "gateway", "bank_connected")) == len(BANKS) * 3
@@ -122,7 +91,7 @@ def test_another_authority_takes_over_under_load_and_the_old_one_is_worth_nothin
     old, new = nodes.authority, Authority(tmp_path / "new")
     old_pem = old.ca.read_bytes()
     both = tuple(authority.serial for authority in (old, new))
-    with Load(nodes) as load:
+    with customers_of(nodes) as load:
         put_in_place(old.ca, old_pem + new.ca.read_bytes())
         for name in NODES:
             wait_until(lambda name=name: trusts(nodes, name, both), f"{name} trusts both")
@@ -131,11 +100,11 @@ def test_another_authority_takes_over_under_load_and_the_old_one_is_worth_nothin
             load.pay_more(10)
         new.replace_leaf(new.identity(PeerKind.CLIENT, "shell"), nodes.client_files)
         new.replace_leaf(new.identity(PeerKind.OPERATOR), nodes.operator_files)
-        load.pay_more(3 * load.PER_CHANNEL)
+        load.pay_more(3 * PER_CHANNEL)
         put_in_place(old.ca, new.ca.read_bytes())
         for name in NODES:
             wait_until(lambda name=name: trusts(nodes, name, (new.serial,)), f"{name} trusts the new one alone")
-        load.pay_more(3 * load.PER_CHANNEL)
+        load.pay_more(3 * PER_CHANNEL)
     assert not load.failures
     assert not lines(nodes, "gateway", "bank_away")
     stale = Authority.leaf(old, old.identity(PeerKind.CLIENT, "stale"))
