@@ -7,23 +7,12 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
-from typing import NamedTuple
 
+from tests.simulator.chunks import Chunk, run_chunk
 from tests.simulator.coverage import ROWS
 from tests.simulator.schedule import run_schedule
 
 _CHUNK = 250
-
-
-class Chunk(NamedTuple):
-    """What some schedules came to; ``violations`` as (seed, what)."""
-
-    schedules: int
-    events: int
-    digests: list[str]
-    violations: list[tuple[int, str]]
-    reached: Counter[str]
-    cpu_s: float
 
 
 def main() -> int:
@@ -64,23 +53,10 @@ def _run_all(flags: argparse.Namespace) -> Iterator[Chunk]:
     chunks = [(start, min(start + _CHUNK, end), flags.rows) for start in range(flags.seed, end, _CHUNK)]
     if flags.jobs == 1:
         gc.freeze()
-        yield from map(_run_chunk, chunks)
+        yield from map(run_chunk, chunks)
         return
     with multiprocessing.get_context("spawn").Pool(flags.jobs, gc.freeze) as pool:
-        yield from pool.imap(_run_chunk, chunks)
-
-
-def _run_chunk(what: tuple[int, int, bool]) -> Chunk:
-    start, end, is_covered = what
-    began = time.process_time()
-    results = [run_schedule(seed, is_covered=is_covered) for seed in range(start, end)]
-    reached: Counter[str] = Counter()
-    for result in results:
-        reached.update(result.reached)
-    violations = [(result.seed, result.violation) for result in results if result.violation]
-    events = sum(result.events for result in results)
-    digests = [result.digest for result in results]
-    return Chunk(len(results), events, digests, violations, reached, time.process_time() - began)
+        yield from pool.imap(run_chunk, chunks)
 
 
 if __name__ == "__main__":

@@ -35,9 +35,9 @@ def test_each_row_of_the_state_tables_is_met(results):
     assert set(reached) <= set(ROWS), "a row that only a lost disk can bring about"
 
 
-def test_the_same_seed_gives_the_same_events_in_another_process(results):
+def test_the_same_seed_gives_the_same_events_in_other_processes(results):
     """Also where sets and dictionaries of strings are laid out in another way."""
-    command = [sys.executable, "-m", "tests.simulator", "--schedules", str(_REPLAYED), "--digests"]
+    command = [sys.executable, "-m", "tests.simulator", "--schedules", str(_REPLAYED), "--digests", "--jobs", "2"]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "PYTHONHASHSEED": "7"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=500)
     assert done.stdout.split()[:_REPLAYED] == [result.digest for result in results[:_REPLAYED]]
