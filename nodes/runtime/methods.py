@@ -1,6 +1,6 @@
 """The methods of a server's services: gathered before it starts, so that each can be wrapped once."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import grpc
@@ -42,11 +42,22 @@ class Registered:
 
 
 class Methods(grpc.GenericRpcHandler):
-    """Answers a server which handler is whose; what is not among them is UNIMPLEMENTED."""
+    """Answers a server which handler is whose; what is not among them is UNIMPLEMENTED.
 
-    def __init__(self, handlers: Mapping[str, Any]) -> None:
+    While ``is_alarming``, which is asked once for each call, the ``early`` ones are taken, and ``unknown``
+    for what is not among them.
+    """
+
+    def __init__(
+        self, handlers: Mapping[str, Any], early: Mapping[str, Any], unknown: Any, is_alarming: Callable[[], bool]
+    ) -> None:
         self._handlers = handlers
+        self._early = early
+        self._unknown = unknown
+        self._is_alarming = is_alarming
 
     def service(self, handler_call_details: Any) -> Any:
         """Return the handler of a call, or None."""
+        if self._is_alarming():
+            return self._early.get(handler_call_details.method, self._unknown)
         return self._handlers.get(handler_call_details.method)

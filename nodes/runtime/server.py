@@ -22,7 +22,8 @@ _OPTIONS: list[tuple[str, Any]] = [
     # Without this a second server would share the port, and each get half of the calls.
     ("grpc.so_reuseport", 0),
     ("grpc.max_metadata_size", 16 * 1024),
-    # Of one connection; beyond them its client waits.
+    # Of one connection; beyond them its client waits. A call that was taken back counts until it has been dealt
+    # with, and so does one that was answered: with far less a busy client would be refused what it has room for.
     ("grpc.max_concurrent_streams", 1024),
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
     ("grpc.server_handshake_timeout_ms", 10_000),
@@ -74,7 +75,9 @@ class NodeServer:
         calls = ServerCalls(gatekeeper, self._log, self._denied)
         server = grpc.aio.server(options=[*_OPTIONS, places])
         methods = {method: calls.wrap(method, registered.find(method)) for method in rules}
-        server.add_generic_rpc_handlers([Methods(methods)])
+        early = {method: calls.wrap_early(method, wrapped) for method, wrapped in methods.items()}
+        unknown = calls.wrap_early("unknown", None)
+        server.add_generic_rpc_handlers([Methods(methods, early, unknown, calls.alarm.opened)])
         await self.set_ready(False)
         try:
             self.port = server.add_secure_port(self._listen, self.certificate.credentials())
@@ -115,3 +118,4 @@ class NodeServer:
         await self._health.enter_graceful_shutdown()
         if self._server is not None:
             await self._server.stop(grace_s)
+            self._calls.close()

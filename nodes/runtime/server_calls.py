@@ -6,9 +6,12 @@ make the method's handler anew, for each call.
 A `RequestRefused` becomes its status; any other exception becomes INTERNAL with an id,
 and its text goes to the log alone. One that says that the disk has failed ends the
 process. Calls beyond what a node may carry at once are refused (`nodes.runtime.capacity`),
-since gRPC itself would let them wait until their deadline.
+since gRPC itself would let them wait until their deadline. A certificate that takes back too many
+of its calls is cut off (`nodes.runtime.wasted_calls`).
 """
 
+import asyncio
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import aclosing, contextmanager
 from os import urandom
@@ -21,6 +24,7 @@ from structlog.typing import FilteringBoundLogger
 from nodes.runtime.access import Caller, Gatekeeper, set_caller
 from nodes.runtime.call_log import SERVED, CallLog
 from nodes.runtime.capacity import STREAMS_MAX, UNARY_CALLS_MAX, Capacity
+from nodes.runtime.connections import Cutter
 from nodes.runtime.database import DISK_FAILURES
 from nodes.runtime.decoding import (
     STREAM_BYTES_MAX,
@@ -35,6 +39,7 @@ from nodes.runtime.live_streams import LiveStreams
 from nodes.runtime.refusal import RequestRefused
 from nodes.runtime.rpc import REQUEST_ID_KEY, Context, Metadata
 from nodes.runtime.tls import Peer, read_peer
+from nodes.runtime.wasted_calls import CUT_OFF_S, UnaskedAlarm, WastedCalls
 
 _REQUEST_ID_MAX = 64
 _WATCHING = frozenset(
@@ -63,6 +68,7 @@ class Denial(NamedTuple):
     about: dict[str, Any]
 
 
+_TAKEN_BACK = f"too many calls were taken back: this certificate is cut off for {CUT_OFF_S:g} s"
 _DENIED = (grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.UNAUTHENTICATED)
 
 
@@ -93,6 +99,13 @@ class ServerCalls:
         self._looks = Capacity("looks", UNARY_CALLS_MAX)
         self._streams = Capacity("streams", STREAMS_MAX)
         self._live = LiveStreams()
+        self._wasted = WastedCalls(time.monotonic)
+        self._cutter = Cutter(lambda count: log.warning("connections_cut", count=count))
+        self.alarm = UnaskedAlarm(time.monotonic)
+
+    def close(self) -> None:
+        """Let go of the connections that are being cut off."""
+        self._cutter.close()
 
     def end_refused(self) -> None:
         """End the streams of those whose certificate counts no more."""
@@ -118,11 +131,47 @@ class ServerCalls:
             return grpc.unary_stream_rpc_method_handler(self._wrap_watch(method, handler.unary_stream), **codecs)
         raise ValueError(f"{method} takes a stream and gives one response: nothing guards such a call")
 
+    def wrap_early(self, method: str, wrapped: Any) -> Any:
+        """Return a handler that answers as ``wrapped`` does, and learns who calls before the request has come.
+
+        It costs each call one step more, so it is for when there is an alarm. None stands for an unknown method.
+        """
+        if wrapped is not None and wrapped.request_streaming:
+            return wrapped
+
+        async def begin(_: object, context: Context) -> None:
+            self._cut_if_cut_off(context, read_peer(context.auth_context()))
+            if wrapped is None:
+                self._waste(method, context)
+                said = "Method not found!"
+                await self._tell(method, context, RequestRefused(grpc.StatusCode.UNIMPLEMENTED, said))
+            asked = await self._wait_for_request(method, context)
+            if wrapped.response_streaming:
+                await wrapped.unary_stream(asked, context)
+            else:
+                await context.write(await wrapped.unary_unary(asked, context))
+
+        decode, encode = (wrapped.request_deserializer, wrapped.response_serializer) if wrapped else (None, None)
+        return grpc.stream_stream_rpc_method_handler(begin, decode, encode)
+
+    async def _wait_for_request(self, method: str, context: Context) -> Any:
+        try:
+            asked: Any = await context.read()
+        except asyncio.CancelledError:
+            self._waste(method, context)
+            raise
+        if asked is grpc.aio.EOF:
+            said = "the call has no request"
+            await self._tell(method, context, RequestRefused(grpc.StatusCode.INVALID_ARGUMENT, said))
+        return asked
+
     def _wrap_unary(self, method: str, behaviour: Unary) -> Unary:
         capacity = self._looks if method in _WATCHING else self._unary_calls
 
         async def call(asked: Request, context: Context) -> Message:
             incoming = self._look_at(method, context)
+            if self._wasted:
+                await self._turn_away(incoming)
             lines = incoming.lines
             try:
                 request = demand_message(asked)
@@ -133,6 +182,9 @@ class ServerCalls:
                 finally:
                     capacity.give_back(caller.thumbprint)
                 lines.answered(response)
+            except asyncio.CancelledError:
+                self._waste(method, context)
+                raise
             except Exception as error:
                 await self._fail(error, incoming)
             finally:
@@ -144,6 +196,8 @@ class ServerCalls:
     def _wrap_stream(self, method: str, behaviour: Stream) -> Stream:
         async def call(asked: AsyncIterator[Request], context: Context) -> AsyncGenerator[Message, None]:
             incoming = self._look_at(method, context)
+            if self._wasted:
+                await self._turn_away(incoming)
             lines = incoming.lines
             try:
                 lines.opened()
@@ -156,6 +210,9 @@ class ServerCalls:
                             lines.passed(response)
                             yield response
                 lines.closed()
+            except asyncio.CancelledError:
+                self._waste(method, context)
+                raise
             except Exception as error:
                 await self._fail(error, incoming)
             finally:
@@ -168,12 +225,17 @@ class ServerCalls:
 
         async def call(asked: Request, context: Context) -> Message:
             incoming = self._look_at(method, context)
+            if self._wasted:
+                await self._turn_away(incoming)
             lines = incoming.lines
             try:
                 lines.opened()
                 with self._hold(incoming):
                     response = await behaviour(demand_message(asked), context)
                 lines.closed()
+            except asyncio.CancelledError:
+                self._waste(method, context)
+                raise
             except Exception as error:
                 await self._fail(error, incoming)
             finally:
@@ -199,11 +261,43 @@ class ServerCalls:
             said = refusal.code.name, shorten(refusal.message)
             self._denied(Denial(incoming.method, _name(peer), peer.thumbprint, *said, lines.about))
         lines.failed(refusal.code, refusal.message)
-        await context.abort(refusal.code, refusal.message, refusal.trailing_metadata())
+        await self._tell(incoming.method, context, refusal)
+
+    async def _tell(self, method: str, context: Context, refusal: RequestRefused) -> NoReturn:
+        """End a call with a refusal."""
+        try:
+            await context.abort(refusal.code, refusal.message, refusal.trailing_metadata())
+        except grpc.aio.InternalError:
+            # The caller has left meanwhile; gRPC would complain of that on stderr, with a traceback each time.
+            self._waste(method, context)
+            raise asyncio.CancelledError from None
         raise AssertionError("abort returned")
+
+    def _waste(self, method: str, context: Context) -> None:
+        """Note a call that its caller took back, and cut its certificate off if there are too many."""
+        peer = read_peer(context.auth_context())
+        if self._wasted.charge(peer.thumbprint):
+            name, thumbprint = _name(peer), peer.thumbprint
+            self._log.warning("cut_off", rpc=method, peer=name, thumbprint=thumbprint, details=_TAKEN_BACK)
+            self._denied(Denial(method, name, thumbprint, "RESOURCE_EXHAUSTED", _TAKEN_BACK, {}))
+        self._cut_if_cut_off(context, peer)
+
+    def _cut_if_cut_off(self, context: Context, peer: Peer) -> bool:
+        """Tell whether a call is of a certificate that is cut off; if so, its connection goes within a moment."""
+        if not (self._wasted and self._wasted.is_cut_off(peer.thumbprint)):
+            return False
+        self._cutter.cut(context.peer())
+        return True
+
+    async def _turn_away(self, incoming: _Incoming) -> None:
+        """Refuse a call of a certificate that is cut off, without a line in the log."""
+        if self._cut_if_cut_off(incoming.context, incoming.peer):
+            refusal = RequestRefused(grpc.StatusCode.RESOURCE_EXHAUSTED, _TAKEN_BACK, retry_after_s=CUT_OFF_S)
+            await self._tell(incoming.method, incoming.context, refusal)
 
     def _look_at(self, method: str, context: Context) -> _Incoming:
         """Read who calls, and open the call's lines in the log."""
+        self.alarm.asked()
         peer = read_peer(context.auth_context())
         metadata: Metadata = tuple(context.invocation_metadata() or ())
         request_id = _request_id(metadata)

