@@ -104,7 +104,7 @@ async def _serve(flags: argparse.Namespace, told: asyncio.Event) -> None:
 
     watch.add(reread_accounts, AccountsUnusable, flags.accounts)
     server.add("interbank.v1.BankService", bank_pb2_grpc.add_BankServiceServicer_to_server, service)
-    auditing = AuditService(store.chain, lambda: loop.standing, service.read_records)
+    auditing = AuditService(store.chain, loop.standings.find, service.read_records)
     server.add("interbank.v1.AuditService", audit_pb2_grpc.add_AuditServiceServicer_to_server, auditing)
     node = NodeService(
         name=flags.name, role="bank", instance=flags.instance, describe=status.describe, live=live, watch=watch

@@ -23,7 +23,7 @@ from nodes.core.ledger import Ledger
 from nodes.core.messages import Contradiction
 from nodes.core.participant import Participant
 from nodes.core.soundness import demand_sound_decides, demand_sound_prepares
-from nodes.runtime.audit_service import Standing
+from nodes.runtime.audit_service import Standing, Standings
 from nodes.runtime.chain_messages import read_head, write_head
 from nodes.runtime.crash_points import reach
 from nodes.runtime.turns import Inbox, run_turns
@@ -44,8 +44,7 @@ class BankLoop:
         self._grants = grants
         self._report = report
         self._inbox: Inbox[Event] = Inbox()
-        self.standing: Standing | None = None
-        """The books of the newest cut that was to be kept."""
+        self.standings = Standings()
 
     async def run(self) -> None:
         """Take turns until cancelled. An exception means that the process must end at once."""
@@ -94,5 +93,5 @@ class BankLoop:
         if said.cut is not None:
             response.cut.CopyFrom(write_cut(said.cut, self._bank))
             if said.cut.accounts is not None:
-                self.standing = Standing(said.cut.number, said.cut.accounts, said.cut.holds, ())
+                self.standings.keep(said.cut.number, Standing(said.cut.accounts, said.cut.holds, ()))
         return response

@@ -12,9 +12,10 @@ from contextlib import ExitStack, contextmanager
 from typing import NamedTuple
 
 from interbank.v1 import audit_pb2 as pb
-from interbank.v1 import bank_pb2
+from interbank.v1 import bank_pb2, operator_pb2
 
 from nodes.client.client import AuditLine, BankInspector, OperatorClient
+from nodes.client.errors import CutGone
 from nodes.client.spool import Spool
 from nodes.core.books import BankBooks, Chain, GatewayBooks, Page
 from nodes.core.chain import Head, Heard
@@ -22,6 +23,8 @@ from nodes.core.ledger import Account, Hold
 from nodes.core.messages import Contradiction
 from nodes.core.resolution import Resolution
 from nodes.runtime.columns import read_columns
+
+_CUTS_TRIED = 5
 
 
 class _Read(NamedTuple):
@@ -49,14 +52,32 @@ def read_books(
     Raises `nodes.client.ClientError`.
     """
     with ExitStack() as spools:
-        cut = gateway.take_cut(keep_books=True)
-        heads: list[tuple[AuditLine, bank_pb2.ChainHead]] = [(gateway, cut.head)]
-        heads += [(banks[each.bank], each.head) for each in cut.banks]
-        with ThreadPoolExecutor(len(heads)) as threads:
-            reading = [threads.submit(_read, spools, line, cut.cut, head) for line, head in heads]
-        decided, *journals = (each.result() for each in reading)
+        cut, (decided, *journals) = _read_cut(spools, gateway, banks, _CUTS_TRIED)
         names = [each.bank for each in cut.banks]
         yield _open_gateway(cut.epoch, decided), [*map(_open_bank, names, journals)]
+
+
+def _read_cut(
+    spools: ExitStack, gateway: OperatorClient, banks: Mapping[str, BankInspector], tries: int
+) -> tuple[operator_pb2.TakeCutResponse, list[_Read]]:
+    cut = gateway.take_cut(keep_books=True)
+    try:
+        return cut, _read_all(spools, cut, gateway, banks)
+    except CutGone:
+        # Others have taken several meanwhile.
+        if tries == 1:
+            raise
+    return _read_cut(spools, gateway, banks, tries - 1)
+
+
+def _read_all(
+    spools: ExitStack, cut: operator_pb2.TakeCutResponse, gateway: AuditLine, banks: Mapping[str, BankInspector]
+) -> list[_Read]:
+    heads: list[tuple[AuditLine, bank_pb2.ChainHead]] = [(gateway, cut.head)]
+    heads += [(banks[each.bank], each.head) for each in cut.banks]
+    with ThreadPoolExecutor(len(heads)) as threads:
+        reading = [threads.submit(_read, spools, line, cut.cut, head) for line, head in heads]
+    return [each.result() for each in reading]
 
 
 def _read(spools: ExitStack, line: AuditLine, cut: int, head: bank_pb2.ChainHead) -> _Read:

@@ -61,6 +61,10 @@ class IdUsed(ClientError):
     """The payment id was used for another payment: use a new id."""
 
 
+class CutGone(ClientError):
+    """The books of that cut are not kept any more: take another."""
+
+
 class Broken(ClientError):
     """The other side failed in a way it should not; its log knows more."""
 
@@ -103,6 +107,7 @@ _KINDS: dict[grpc.StatusCode, type[ClientError]] = {
     grpc.StatusCode.PERMISSION_DENIED: NotAllowed,
     grpc.StatusCode.NOT_FOUND: NotFound,
     grpc.StatusCode.FAILED_PRECONDITION: IdUsed,
+    grpc.StatusCode.ABORTED: CutGone,
 }
 
 

@@ -54,13 +54,13 @@ class Cuts:
         self, coordinator: Coordinator, chain: ChainTable, links: Mapping[str, BankLink], wake: Callable[[], None]
     ) -> None:
         self.number = 0
-        self.kept_number = 0
-        """The newest cut whose books are kept: the money check takes others meanwhile."""
         self._coordinator = coordinator
         self._chain = chain
         self._links = links
         self._wake = wake
         self._one_at_a_time = asyncio.Lock()
+        self._next: asyncio.Task[Cut] | None = None
+        self._next_keeps_books = False
         self._asked: asyncio.Future[list[pb.BankCut]] | None = None
         self._keeps_books = False
         self._head = chain.head
@@ -68,8 +68,21 @@ class Cuts:
         self._held_back: list[Callable[[], None]] = []
 
     async def take(self, *, keep_books: bool = False) -> Cut:
-        """Take a cut; raises `CutImpossible`. With ``keep_books`` banks keep theirs for `AuditService` to read."""
+        """Take a cut; raises `CutImpossible`. With ``keep_books`` banks keep theirs for `AuditService` to read.
+
+        All who ask while one is being taken share the next.
+        """
+        if self._next is None:
+            self._next = asyncio.create_task(self._take_next())
+            self._next.add_done_callback(_look_at)
+        self._next_keeps_books |= keep_books
+        return await asyncio.shield(self._next)
+
+    async def _take_next(self) -> Cut:
         async with self._one_at_a_time:
+            # Whoever asks from now on gets another: this one may come before what they have seen.
+            self._next = None
+            keep_books, self._next_keeps_books = self._next_keeps_books, False
             gives_up_s = time.monotonic() + _BACK_WITHIN_S
             while True:
                 try:
@@ -84,8 +97,6 @@ class Cuts:
     async def _ask(self, keep_books: bool) -> list[pb.BankCut]:
         self.number += 1
         self._keeps_books = keep_books
-        if keep_books:
-            self.kept_number = self.number
         asked = self._asked = asyncio.get_running_loop().create_future()
         self._answers = {}
         self._wake()
@@ -140,3 +151,9 @@ class Cuts:
         self._answers[bank] = cut
         if all(answer is not None for answer in self._answers.values()):
             self._asked.set_result([answer for _, answer in sorted(self._answers.items()) if answer is not None])
+
+
+def _look_at(ended: "asyncio.Task[Cut]") -> None:
+    """Have an error count as seen even if all who asked have left."""
+    if not ended.cancelled():
+        ended.exception()

@@ -71,11 +71,9 @@ class OperatorService(operator_pb2_grpc.OperatorServiceServicer):
         rows = self._store.read_rows(after, until)
         return audit_pb2.ReadRecordsResponse(decisions=write_columns(audit_pb2.DecisionRecords, rows))
 
-    def standing(self) -> Standing:
-        """Return what changes in the gateway's records, for an auditor."""
-        return Standing(
-            self._loop.cuts.kept_number, (), (), self._store.contradictions(), self._store.resolutions()
-        )
+    def standing(self, cut: int) -> Standing:
+        """Return what changes in the gateway's records, for an auditor: the same for every cut."""
+        return Standing((), (), self._store.contradictions(), self._store.resolutions())
 
     async def CollectTotals(self, request: pb.CollectTotalsRequest, context: Context) -> pb.CollectTotalsResponse:
         """Ask every bank for its sums."""

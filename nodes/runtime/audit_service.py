@@ -1,9 +1,10 @@
 """What every node lets an auditor read: its records, page by page, while it serves.
 
 Records and links are written once, so any page of them is as true later as it was at the
-cut. What changes, accounts and holds, the node keeps as it was at the newest cut.
+cut. What changes, accounts and holds, the node keeps as it was at the newest cuts.
 """
 
+import asyncio
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -21,36 +22,65 @@ from nodes.runtime.pages import RECORDS_PAGE
 from nodes.runtime.refusal import RequestRefused
 from nodes.runtime.rpc import Context
 
+_CUTS_KEPT = 3
+"""How many audits may read at their own pace: each is a copy of all accounts."""
+
+_PAGES_A_ROUND = 2
+"""How many pages of records are read in one round of the loop: 10 ms each."""
+
 
 class Standing(NamedTuple):
     """What stood in a node's books at the moment of a cut."""
 
-    cut: int
     accounts: Sequence[Account]
     holds: Sequence[Hold]
     contradictions: Sequence[Contradiction]
     resolutions: Sequence[Resolution] = ()
 
 
+class Standings:
+    """The books of the newest cuts."""
+
+    def __init__(self) -> None:
+        self._by_cut: dict[int, Standing] = {}
+
+    def keep(self, cut: int, standing: Standing) -> None:
+        """Keep one more, and let go of the oldest."""
+        # A gateway that has started again counts from the beginning.
+        self._by_cut.pop(cut, None)
+        self._by_cut[cut] = standing
+        if len(self._by_cut) > _CUTS_KEPT:
+            del self._by_cut[next(iter(self._by_cut))]
+
+    def find(self, cut: int) -> Standing | None:
+        """Return the books of a cut, None if they are not kept."""
+        return self._by_cut.get(cut)
+
+
 class AuditService(audit_pb2_grpc.AuditServiceServicer):
-    """The node's face to auditors. ``read(after, limit, until)`` returns a page of records."""
+    """The node's face to auditors.
+
+    ``standing(cut)`` returns what stood at a cut, ``read(after, until)`` a page of records.
+    """
 
     def __init__(
         self,
         chain: ChainTable,
-        standing: Callable[[], Standing | None],
+        standing: Callable[[int], Standing | None],
         read: Callable[[int, int], pb.ReadRecordsResponse],
     ) -> None:
         self._chain = chain
         self._standing = standing
         self._read = read
+        self._places = asyncio.Semaphore(_PAGES_A_ROUND)
+        """However many are asked for ahead, payments wait for these at most."""
 
     async def ReadStanding(self, request: pb.ReadStandingRequest, context: Context) -> pb.ReadStandingResponse:
         """Show a page of accounts and of holds, as they were at the cut."""
-        standing = self._standing()
-        if standing is None or standing.cut != request.cut:
+        standing = self._standing(request.cut)
+        if standing is None:
             said = f"the books of cut {request.cut} are not kept here any more; take another"
-            raise RequestRefused(grpc.StatusCode.FAILED_PRECONDITION, said)
+            raise RequestRefused(grpc.StatusCode.ABORTED, said)
         page = slice(request.start, request.start + RECORDS_PAGE)
         is_last = max(len(standing.accounts), len(standing.holds)) <= page.stop
         return pb.ReadStandingResponse(
@@ -63,7 +93,8 @@ class AuditService(audit_pb2_grpc.AuditServiceServicer):
 
     async def ReadRecords(self, request: pb.ReadRecordsRequest, context: Context) -> pb.ReadRecordsResponse:
         """Show a page of what is written once."""
-        return self._read(*_page(request))
+        async with self._places:
+            return self._read(*_page(request))
 
     async def ReadLinks(self, request: pb.ReadLinksRequest, context: Context) -> pb.ReadLinksResponse:
         """Show a page of the chain."""

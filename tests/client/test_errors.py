@@ -5,6 +5,7 @@ import pytest
 
 from nodes.client.errors import (
     Broken,
+    CutGone,
     GatewayAway,
     IdUsed,
     Malformed,
@@ -51,7 +52,7 @@ class Failed(grpc.RpcError):
         (CODE.UNAUTHENTICATED, NotLoggedIn),
         (CODE.RESOURCE_EXHAUSTED, Overloaded),
         (CODE.FAILED_PRECONDITION, IdUsed),
-        (CODE.ABORTED, Broken),
+        (CODE.ABORTED, CutGone),
         (CODE.OUT_OF_RANGE, Malformed),
         (CODE.UNIMPLEMENTED, Broken),
         (CODE.INTERNAL, Broken),

@@ -19,10 +19,12 @@ class FakeLink:
     def __init__(self):
         self.is_connected = True
         self.cuts = []
+        self.keeps = []
         self.is_marked = asyncio.Event()
 
     def send(self, batch):
         self.cuts.append(batch.marker.cut)
+        self.keeps.append(batch.marker.keeps_books)
         self.is_marked.set()
 
 
@@ -119,6 +121,28 @@ def test_a_bank_that_goes_away_is_waited_for_and_given_another_marker(taken):
         await taken.links["SBI"].is_marked.wait()
         taken.answer(*BANKS)
         assert (await taking).number > 1
+
+    asyncio.run(run())
+
+
+def test_who_asks_while_a_cut_is_taken_shares_the_next_and_its_books_are_kept_if_one_wants_them(taken):
+    async def run():
+        first = await taken.take_until_marked()
+        others = [asyncio.create_task(taken.cuts.take(keep_books=wants)) for wants in (False, True, False)]
+        await asyncio.sleep(0)
+        others[0].cancel()
+        taken.links["SBI"].is_marked.clear()
+        taken.answer(*BANKS)
+        assert (await first).number == 1
+        await taken.links["SBI"].is_marked.wait()
+        taken.answer(*BANKS)
+        assert [(await each).number for each in others[1:]] == [2, 2]
+        assert taken.links["SBI"].keeps == [False, True]
+        taken.links["SBI"].is_marked.clear()
+        last = await taken.take_until_marked()
+        taken.answer(*BANKS)
+        assert (await last).number == 3
+        assert taken.links["SBI"].keeps == [False, True, False]
 
     asyncio.run(run())
 

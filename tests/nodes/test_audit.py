@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
 import grpc
@@ -61,6 +62,15 @@ def test_no_cut_under_load_raises_a_false_alarm(nodes):
     assert {report.money["INR"].paid_in for report in reports} == {PAID_IN_MINOR}
     assert reports[-1].decisions > reports[0].decisions > 20
     assert reports[-1].entries > 1.5 * reports[-1].decisions
+
+
+def test_any_number_of_audits_at_once_are_all_clean(nodes):
+    payers = Payers(nodes)
+    with ThreadPoolExecutor(8) as auditors:
+        reports = list(auditors.map(look, [nodes] * 40))
+    payers.stop()
+    assert [str(found) for report in reports for found in report.findings] == []
+    assert {report.money["INR"].paid_in for report in reports} == {PAID_IN_MINOR}
 
 
 class Streams:
@@ -125,10 +135,12 @@ def test_under_the_heaviest_load_every_cut_is_exact_and_one_altered_record_is_fo
         nodes.start()
         streams = Streams(nodes)
         reports = []
-        for _ in range(4):
+        for _ in range(2):
             goal = len(streams.outcomes) + 5_000
             wait_until(lambda goal=goal: len(streams.outcomes) > goal, "payments", 60)
             reports.append(look(nodes))
+        wait_until(lambda: nodes.status("gateway").gateway.money, "the gateway has added up")
+        money = nodes.status("gateway").gateway.money
         streams.stop()
     finally:
         if streams is not None:
@@ -141,8 +153,9 @@ def test_under_the_heaviest_load_every_cut_is_exact_and_one_altered_record_is_fo
         assert all("1 INR from" in said and "decided was 7 INR from" in said for said in found)
         assert report.money["INR"].is_conserved
         assert report.money["INR"].paid_in == 9 * OPENING_MINOR
-    assert reports[-1].decisions > reports[0].decisions + 10_000 > PAST + 15_000
-    assert streams.outcomes.count(pb.OUTCOME_COMMITTED) > 15_000
+    assert reports[-1].decisions > reports[0].decisions + 5_000 > PAST + 10_000
+    assert money.startswith("OK ")
+    assert streams.outcomes.count(pb.OUTCOME_COMMITTED) > 10_000
 
 
 def test_a_bank_whose_ledger_was_replaced_is_not_dealt_with(nodes):
