@@ -106,11 +106,12 @@ class RunningNodes:
             "key": leaf.key,
             "revoked": self.revoked,
             "log": self.folder / f"{name}.log",
+            "audit": self.folder / ("audit.log" if name == "gateway" else f"{name}.audit.log"),
             "instance": uuid4().hex,
         }
         if name == "gateway":
             flags |= {"users": self.folder / "users.json", "token-key": self.token_key}
-            flags |= {"transactions": self.folder / "transactions.json", "audit": self.folder / "audit.log"}
+            flags |= {"transactions": self.folder / "transactions.json"}
         else:
             flags |= {"name": name, "gateway": self.addresses["gateway"]}
             flags |= {"accounts": self.folder / f"{name}.accounts.json"}

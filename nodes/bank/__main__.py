@@ -17,6 +17,7 @@ from nodes.bank.grants import Grants
 from nodes.bank.loop import BankLoop
 from nodes.bank.store import BankStore
 from nodes.core.names import BANK_NAME_RULE, Identity, PeerKind, is_bank_name
+from nodes.runtime.audit_log import AuditLog
 from nodes.runtime.audit_service import AuditService
 from nodes.runtime.client_calls import ClientCalls
 from nodes.runtime.crash_files import obey_at_files
@@ -80,7 +81,8 @@ async def _serve(flags: argparse.Namespace, told: asyncio.Event) -> None:
     loop = BankLoop(flags.name, store, Grants(tls.identity.cluster), lambda found: log_contradiction(log, found))
     log.info("started", in_doubt=len(loop.ledger.holds), accounts_opened=opened)
     service = BankService(flags.name, loop, store)
-    server = NodeServer(flags.listen, tls, log)
+    audit = AuditLog(flags.audit)
+    server = NodeServer(flags.listen, tls, log, denied=audit.deny)
     live = LiveTls(tls, log)
     live.on_change(server.renew)
     watch = FileWatch(lambda fault: log.warning("file_unusable", fault=fault))
@@ -120,6 +122,7 @@ async def _serve(flags: argparse.Namespace, told: asyncio.Event) -> None:
     ]
     await told.wait()
     await _stop(server, tasks, log)
+    audit.close()
     store.close()
     reach("bank.stop.books-closed")
 

@@ -14,7 +14,7 @@ from structlog.typing import FilteringBoundLogger
 
 from nodes.core.coordinator import Coordinator
 from nodes.core.names import Identity, PeerKind
-from nodes.gateway.audit_log import AuditLog
+from nodes.gateway.audit_log import PaymentAudit
 from nodes.gateway.bank_link import BankLink
 from nodes.gateway.logins import Logins
 from nodes.gateway.loop import GatewayLoop
@@ -65,7 +65,6 @@ def _parse_flags() -> argparse.Namespace:
     parser.add_argument("--users", type=Path, required=True, help="JSON file of the users who may log in")
     parser.add_argument("--token-key", type=Path, required=True, help="private key (PEM, P-256) that signs tokens")
     parser.add_argument("--transactions", type=Path, required=True, help="file for one JSON line a payment")
-    parser.add_argument("--audit", type=Path, required=True, help="file for one JSON line on who did what")
     parser.add_argument(
         "--payment-timeout", type=parse_duration, default=2.0, help="how long banks may take to vote (2s)"
     )
@@ -84,7 +83,7 @@ async def _serve(flags: argparse.Namespace, told: asyncio.Event) -> None:
     epoch = store.begin_epoch()
     reach("gateway.start.epoch-durable")
     transactions = TransactionsFile(flags.transactions, store)
-    audit = AuditLog(flags.audit)
+    audit = PaymentAudit(flags.audit)
     reach("gateway.start.file-caught-up")
     coordinator = Coordinator(
         epoch=epoch, last_sequence=store.last_sequence(), timeout_ms=int(flags.payment_timeout * 1000)
@@ -102,7 +101,7 @@ async def _serve(flags: argparse.Namespace, told: asyncio.Event) -> None:
     server.add("interbank.v1.PaymentService", payment_pb2_grpc.add_PaymentServiceServicer_to_server, payments)
     registry = RegistryService(loop, store, audit, banks.reach)
     server.add("interbank.v1.RegistryService", registry_pb2_grpc.add_RegistryServiceServicer_to_server, registry)
-    _offer_to_operators(server, loop, store)
+    _offer_to_operators(server, loop, store, audit)
     money = MoneyCheck(loop.cuts, log)
     watch = _watch_files(flags, live, logins, issuer, log)
     status = Status(loop, store, money, issuer)
@@ -132,8 +131,8 @@ async def _serve(flags: argparse.Namespace, told: asyncio.Event) -> None:
     log.info("stopped")
 
 
-def _offer_to_operators(server: NodeServer, loop: GatewayLoop, store: GatewayStore) -> None:
-    operator = OperatorService(loop, store)
+def _offer_to_operators(server: NodeServer, loop: GatewayLoop, store: GatewayStore, audit: PaymentAudit) -> None:
+    operator = OperatorService(loop, store, audit)
     server.add("interbank.v1.OperatorService", operator_pb2_grpc.add_OperatorServiceServicer_to_server, operator)
     auditing = AuditService(store.chain, operator.standing, operator.read_records)
     server.add("interbank.v1.AuditService", audit_pb2_grpc.add_AuditServiceServicer_to_server, auditing)

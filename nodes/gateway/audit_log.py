@@ -1,66 +1,34 @@
-"""Who did what to which payment: logs/audit.log, JSON lines that are never taken back.
+"""Who asked for which payment: the gateway's audit log has a line for each, beside all that every node's has.
 
-A line names the certificate that called, with its thumbprint, the user behind it, and
-what was asked: a login, a logout, a payment with its parties and amount, a bank's new
-address; and what was denied to whom. Why and how a payment ended stands in the
-database under the same payment id.
-
-A payment's line is handed to the system before the payment can be decided: lines
-gather while the loop does one round, and go out together before the next. None is
-synced, since a line is no promise to anybody. A file that is full is set aside under its
-time, and kept. Denials alone are bounded in number, since strangers can make any
-amount of them: those left out are counted in the next line.
+A payment's line is handed to the system before the payment can be decided: lines gather while
+the loop does one round, and go out together before the next. Why and how a payment ended
+stands in the database under the same payment id.
 """
 
-import asyncio
-import json
-import time
-from collections.abc import Callable, Iterable
-from datetime import UTC, datetime
-from functools import lru_cache
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterable
 
 from nodes.core.messages import Payment
 from nodes.core.violations import format_payment_id
 from nodes.runtime.access import Caller
+from nodes.runtime.audit_log import AuditLog, describe_caller, format_time
 from nodes.runtime.call_log import name_peer
 from nodes.runtime.crash_points import reach
 from nodes.runtime.event_log import shorten
-from nodes.runtime.rotating_file import RotatingFile
 from nodes.runtime.server_calls import Denial
 
-_FILE_BYTES_MAX = 64 * 1024 * 1024
-_DENIALS_AT_ONCE = 1000
-_DENIALS_EACH_S = 50.0
 
-
-class AuditLog:
-    """The open file. For one event loop; raises `nodes.runtime.rotating_file.LogUnusable` when it is made."""
-
-    def __init__(self, path: Path, *, clock: Callable[[], float] = time.time) -> None:
-        self._file = RotatingFile(path, _FILE_BYTES_MAX, keeps_all=True)
-        self._clock = clock
-        self._lines: list[str] = []
-        self._denials_left = float(_DENIALS_AT_ONCE)
-        self._denials_left_out = 0
-        self._last_denial_at = clock()
+class PaymentAudit(AuditLog):
+    """The gateway's audit log."""
 
     def pay(self, caller: Caller, payments: Iterable[Payment]) -> None:
         """Note that payments were asked for; call it before they are begun."""
-        start = f'{{"at":"{_format_time(self._clock())}",{_describe_caller(caller)},"did":"pay"'
+        start = f'{{"at":"{format_time(self.clock())}",{describe_caller(caller)},"did":"pay"'
         # Every text here is from a list of allowed letters: nothing needs escaping.
-        self._put(
+        self.put(
             f'{start},"payment_id":"{format_payment_id(payment_id)}","payer":"{payer}@{payer_bank}",'
             f'"payee":"{payee}@{payee_bank}","amount_minor":{amount_minor},"currency":"{currency}"}}\n'
             for payment_id, payer, payer_bank, payee, payee_bank, amount_minor, currency, _ in payments
         )
-
-    def note(self, caller: Caller, did: str, **more: Any) -> None:
-        """Note anything else that was done, at once; ``more`` may be of strangers' making."""
-        known = f'{{"at":"{_format_time(self._clock())}",{_describe_caller(caller)},"did":{json.dumps(did)}'
-        self._lines.append(f"{known}{_describe_more(more)}}}\n")
-        self.flush()
 
     def deny_payment(self, caller: Caller, payment_id: str, details: str) -> None:
         """Note that one payment among many was denied."""
@@ -69,62 +37,8 @@ class AuditLog:
         peer = name_peer(caller.identity)
         self.deny(Denial("PayMany", peer, caller.thumbprint, "PERMISSION_DENIED", shorten(details), about))
 
-    def deny(self, denial: Denial) -> None:
-        """Note that something was denied."""
-        now = self._clock()
-        earned = max(0.0, now - self._last_denial_at) * _DENIALS_EACH_S
-        self._last_denial_at = now
-        self._denials_left = min(_DENIALS_AT_ONCE, self._denials_left + earned)
-        if self._denials_left < 1:
-            self._denials_left_out += 1
-            return
-        self._denials_left -= 1
-        line = {
-            "at": _format_time(now),
-            "certificate": denial.peer,
-            "thumbprint": denial.thumbprint,
-            "did": "denied",
-            "rpc": denial.rpc.rpartition("/")[2],
-            "code": denial.code,
-            "details": denial.details,
-            **denial.about,
-        }
-        if self._denials_left_out:
-            line["left_out_before"] = self._denials_left_out
-            self._denials_left_out = 0
-        self._put([json.dumps(line) + "\n"])
-
     def flush(self) -> None:
         """Hand what has gathered to the system."""
-        if self._lines:
-            lines, self._lines = self._lines, []
+        if self.has_lines:
             reach("gateway.audit-log.unwritten")
-            self._file.write("".join(lines).encode())
-
-    def close(self) -> None:
-        """Hand over the rest, and close the file."""
-        self.flush()
-        self._file.close()
-
-    def _put(self, lines: Iterable[str]) -> None:
-        if not self._lines:
-            asyncio.get_running_loop().call_soon(self.flush)
-        self._lines.extend(lines)
-
-
-@lru_cache(maxsize=4096)
-def _describe_caller(caller: Caller) -> str:
-    """Return the members that say who called, as JSON."""
-    known = {"certificate": name_peer(caller.identity), "thumbprint": caller.thumbprint}
-    if caller.login is not None:
-        known |= {"user": caller.login.user, "login": caller.login.token_id}
-    return json.dumps(known, separators=(",", ":"))[1:-1]
-
-
-def _describe_more(more: dict[str, Any]) -> str:
-    shown = {name: shorten(value) if isinstance(value, str) else value for name, value in more.items()}
-    return "," + json.dumps(shown, separators=(",", ":"))[1:-1] if shown else ""
-
-
-def _format_time(at_s: float) -> str:
-    return datetime.fromtimestamp(at_s, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+        super().flush()

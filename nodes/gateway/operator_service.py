@@ -13,9 +13,12 @@ from nodes.gateway.cuts import CutImpossible
 from nodes.gateway.in_doubt import InDoubt
 from nodes.gateway.loop import GatewayLoop
 from nodes.gateway.store import GatewayStore
+from nodes.runtime.access import current_caller
+from nodes.runtime.audit_log import AuditLog
 from nodes.runtime.audit_service import Standing
 from nodes.runtime.chain_messages import write_head
 from nodes.runtime.columns import write_columns
+from nodes.runtime.event_log import describe
 from nodes.runtime.refusal import RequestRefused
 from nodes.runtime.rpc import Context
 
@@ -23,7 +26,8 @@ from nodes.runtime.rpc import Context
 class OperatorService(operator_pb2_grpc.OperatorServiceServicer):
     """The gateway's face to the operator's certificate."""
 
-    def __init__(self, loop: GatewayLoop, store: GatewayStore) -> None:
+    def __init__(self, loop: GatewayLoop, store: GatewayStore, audit: AuditLog) -> None:
+        self._audit = audit
         self._loop = loop
         self._store = store
         self._in_doubt = InDoubt(loop, store)
@@ -64,6 +68,9 @@ class OperatorService(operator_pb2_grpc.OperatorServiceServicer):
     ) -> pb.ResolveInDoubtResponse:
         """Settle by hand what no record settles."""
         await self._in_doubt.resolve(request)
+        known = describe(request.transaction)
+        said = {"bank": request.bank, "commit": request.commit, "who": request.who, "why": request.why}
+        self._audit.note(current_caller(), "resolve", **known | said)
         return pb.ResolveInDoubtResponse()
 
     def read_records(self, after: int, until: int) -> audit_pb2.ReadRecordsResponse:

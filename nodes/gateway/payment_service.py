@@ -28,7 +28,7 @@ from nodes.core.coordinator import (
 from nodes.core.messages import Payment
 from nodes.core.names import is_bank_name, is_user_name
 from nodes.core.violations import Malformed, Violation, parse_payment_id
-from nodes.gateway.audit_log import AuditLog
+from nodes.gateway.audit_log import PaymentAudit
 from nodes.gateway.bank_link import BankLink
 from nodes.gateway.conversions import read_payment, write_decision, write_open_payment, write_time
 from nodes.gateway.logins import Logins
@@ -65,7 +65,7 @@ class Problem(NamedTuple):
 class PaymentService(payment_pb2_grpc.PaymentServiceServicer):
     """The gateway's public face."""
 
-    def __init__(self, logins: Logins, loop: GatewayLoop, store: GatewayStore, audit: AuditLog) -> None:
+    def __init__(self, logins: Logins, loop: GatewayLoop, store: GatewayStore, audit: PaymentAudit) -> None:
         self._logins = logins
         self._loop = loop
         self._store = store
@@ -183,7 +183,7 @@ class PaymentService(payment_pb2_grpc.PaymentServiceServicer):
 class _PaymentStream:
     """The payments of one PayMany call: begun as they come, answered as they end."""
 
-    def __init__(self, caller: Caller, loop: GatewayLoop, audit: AuditLog) -> None:
+    def __init__(self, caller: Caller, loop: GatewayLoop, audit: PaymentAudit) -> None:
         self._caller = caller
         self._audit = audit
         self._loop = loop

@@ -9,11 +9,11 @@ from interbank.v1 import registry_pb2_grpc
 from nodes.core.messages import TransactionKey
 from nodes.core.names import is_address
 from nodes.core.soundness import Unsound, demand_sound_keys
-from nodes.gateway.audit_log import AuditLog
 from nodes.gateway.conversions import read_keys, write_decides
 from nodes.gateway.loop import GatewayLoop
 from nodes.gateway.store import GatewayStore
 from nodes.runtime.access import current_caller
+from nodes.runtime.audit_log import AuditLog
 from nodes.runtime.crash_points import reach
 from nodes.runtime.refusal import RequestRefused
 from nodes.runtime.rpc import Context

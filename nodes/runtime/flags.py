@@ -63,6 +63,7 @@ def add_node_flags(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--revoked", type=Path, help="JSON file of whose certificates are worth nothing any more")
     parser.add_argument("--log", type=Path, required=True, help="file for JSON lines")
+    parser.add_argument("--audit", type=Path, required=True, help="file for one JSON line on who did what")
     parser.add_argument("--instance", default="", help="what the starter calls this process; shown in its status")
     parser.add_argument(
         "--lifeline-fd", type=parse_descriptor, help="descriptor of a pipe; the node ends when it ends"

@@ -81,7 +81,8 @@ def logs(
 
 
 def _find_nodes(logs: Path) -> list[str]:
-    return sorted({path.stem for path in logs.glob("*.log")} - _NOT_NODES)
+    names = {path.stem for path in logs.glob("*.log")}
+    return sorted(name for name in names if name == "gateway" or is_bank_name(name))
 
 
 def _demand_logs(logs: Path, node: str) -> None:

@@ -101,6 +101,7 @@ def _launch_bank(config: ClusterConfig, folder: ClusterFolder, name: str) -> Lau
         key=folder.bank_key(name),
         revoked=folder.revoked,
         log=folder.logs / f"{name}.log",
+        audit=folder.logs / f"{name}.audit.log",
         **_test_flags(config, folder, name),
     )
     return _launch(name, Identity(config.name, PeerKind.BANK, name), address, command, folder)

@@ -41,6 +41,10 @@ def test_what_no_record_settles_is_settled_once_by_hand_with_who_and_why(cluster
     elsewhere = [*resolve[:2], "AXIS", *resolve[3:], "--abort"]
     assert "there is no bank AXIS" in cluster.run(*elsewhere, expect=1).stderr
     assert "is resolved as aborted" in cluster.run(*resolve, "--abort").stderr
+    audited = map(json.loads, (cluster.folder / "logs" / "audit.log").read_text().splitlines())
+    [line] = [line for line in audited if line["did"] == "resolve"]
+    assert line["certificate"].endswith("/operator")
+    assert (line["payment_id"], line["commit"], line["who"]) == (LOST, False, "eve")
     wait_until(lambda: not held(cluster), "HDFC has heard")
     found = cluster.run("audit").stdout
     assert f"resolved by eve as aborted: payment {LOST} of alice, epoch 9: restored from backup" in found

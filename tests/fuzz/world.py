@@ -203,7 +203,7 @@ class World:
         payment_pb2_grpc.add_PaymentServiceServicer_to_server(payments, registered)
         registry = RegistryService(self.gateway, self.store, silent, lambda *_: None)
         registry_pb2_grpc.add_RegistryServiceServicer_to_server(registry, registered)
-        operator = OperatorService(self.gateway, self.store)
+        operator = OperatorService(self.gateway, self.store, silent)
         operator_pb2_grpc.add_OperatorServiceServicer_to_server(operator, registered)
         return registered
 

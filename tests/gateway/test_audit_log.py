@@ -1,4 +1,4 @@
-"""The audit log: a line for each thing done, whole and kept, and denials within bounds."""
+"""The gateway's audit log: a line for each payment that was asked for, written before it can be decided."""
 
 import asyncio
 import json
@@ -7,15 +7,13 @@ import pytest
 
 from nodes.core.messages import Payment
 from nodes.core.names import Identity, PeerKind
-from nodes.gateway import audit_log
-from nodes.gateway.audit_log import AuditLog
+from nodes.gateway.audit_log import PaymentAudit
 from nodes.runtime.access import Caller, Login
 from nodes.runtime.server_calls import Denial
 
 ALICE = Caller(
     Identity("payments.test", PeerKind.CLIENT, "shell"), "thumbprint", Login("alice", 1, "login-1", 2e9)
 )
-BANK = Caller(Identity("payments.test", PeerKind.BANK, "HDFC"), "thumbprint-2", None)
 PAYMENT = Payment(bytes(range(16)), "alice", "ICICI", "bob", "HDFC", 100, "INR", "a secret memo")
 DENIAL = Denial(
     "/interbank.v1.PaymentService/Pay", "payments.test/client/shell", "t", "PERMISSION_DENIED", "no", {}
@@ -36,7 +34,7 @@ def clock():
 
 @pytest.fixture
 async def audit(tmp_path, clock):
-    audit = AuditLog(tmp_path / "audit.log", clock=clock)
+    audit = PaymentAudit(tmp_path / "audit.log", clock=clock)
     yield audit
     audit.close()
 
@@ -76,18 +74,7 @@ async def test_lines_of_one_round_go_out_together_before_the_next(audit, tmp_pat
     assert written[0].count(b"\n") == 3
 
 
-async def test_what_strangers_wrote_stays_one_line_and_short(audit, tmp_path):
-    audit.note(BANK, "register", address='x"}\n{"did":"forged' + "y" * 1000)
-    audit.deny(DENIAL._replace(details='"}\n{"did":"forged"}', about={"user": "a\nb"}))
-    audit.flush()
-    registered, denied = lines(tmp_path)
-    assert registered["did"] == "register"
-    assert "user" not in registered
-    assert len(registered["address"]) < 300
-    assert (denied["did"], denied["user"]) == ("denied", "a\nb")
-
-
-async def test_denials_beyond_a_bound_are_counted_and_payments_never_left_out(audit, tmp_path, clock):
+async def test_payments_are_never_left_out_however_many_denials_are(audit, tmp_path, clock):
     for _ in range(5000):
         audit.deny(DENIAL)
         audit.pay(ALICE, [PAYMENT])
@@ -99,15 +86,3 @@ async def test_denials_beyond_a_bound_are_counted_and_payments_never_left_out(au
     denied = [line for line in found if line["did"] == "denied"]
     assert len(denied) == 1001
     assert denied[-1]["left_out_before"] == 4000
-
-
-async def test_a_full_file_is_set_aside_and_none_is_ever_deleted(tmp_path, clock, monkeypatch):
-    monkeypatch.setattr(audit_log, "_FILE_BYTES_MAX", 1000)
-    audit = AuditLog(tmp_path / "audit.log", clock=clock)
-    for _ in range(50):
-        audit.pay(ALICE, [PAYMENT])
-        audit.flush()
-    audit.close()
-    files = list(tmp_path.iterdir())
-    assert len(files) > 10
-    assert sum(len(file.read_text().splitlines()) for file in files) == 50

@@ -114,6 +114,8 @@ def test_chaos_pauses_and_status_says_so(shop: Shop) -> None:
 
 
 def test_logs_are_merged_and_narrowed(shop: Shop) -> None:
+    for name in ("audit.log", "HDFC.audit.log"):  # which are no node's
+        (shop.folder / "logs" / name).write_text('{"at":"2026-01-01T00:00:00Z","rpc":"RegisterBank"}\n')
     shown = shop.run("logs", "-o", "json", "--grep", "RegisterBank", "-n", "100")
     lines = [json.loads(line) for line in shown.stdout.splitlines()]
     assert {line["node"] for line in lines} == {"gateway", "HDFC"}
@@ -126,7 +128,7 @@ def test_logs_are_merged_and_narrowed(shop: Shop) -> None:
         (["restart"], "name one node, or give --rolling"),
         (["restart", "NOBANK"], "no node is called 'NOBANK'; there are gateway, HDFC"),
         (["chaos", "kill", "NOBANK"], "no node is called 'NOBANK'"),
-        (["logs", "nobody"], "no node is called 'nobody'"),
+        (["logs", "nobody"], "no node is called 'nobody'; there are HDFC, gateway"),
         (["logs", "--since", "soon"], "'soon' is not a time; write 90s, 5m"),
         (["logs", "--grep", "("], "'(' is not a regular expression"),
         (["up", "--wait", "long"], "'long' is not a duration; write 500ms, 30s"),

@@ -7,7 +7,7 @@ from interbank.v1 import payment_pb2
 
 from nodes.core.names import PeerKind
 from tests.running_nodes import wait_until
-from tests.security.site import CODE
+from tests.security.site import CODE, write_transact
 
 pytestmark = pytest.mark.cluster
 
@@ -53,8 +53,27 @@ def test_denials_name_certificate_user_and_payment(site):
     assert by_certificate["payments.test/bank/HDFC"]["code"] == "PERMISSION_DENIED"
 
 
-def denials(site):
-    return [line for line in read(site, "audit.log") if line["did"] == "denied"]
+def denials(site, name="audit.log"):
+    return [line for line in read(site, name) if line["did"] == "denied"]
+
+
+def test_a_bank_keeps_what_it_denied_and_to_whom(site):
+    before = {bank: len(denials(site, f"{bank}.audit.log")) for bank in ("HDFC", "SBI")}
+    mallory = site.leaf(PeerKind.CLIENT, "mallory")
+    site.call("BankService/GetTotals", node="SBI", files=mallory)
+    site.call("BankService/GetBalances", node="SBI", files=site.leaf(PeerKind.BANK, "HDFC"))
+    site.stream("BankService/Transact", [write_transact()], node="SBI", files=mallory)
+    wait_until(lambda: len(denials(site, "SBI.audit.log")) >= before["SBI"] + 3, "three denials")
+    found = [
+        (line["rpc"], line["certificate"], line["code"])
+        for line in denials(site, "SBI.audit.log")[before["SBI"] :]
+    ]
+    assert found == [
+        ("GetTotals", "payments.test/client/mallory", "PERMISSION_DENIED"),
+        ("GetBalances", "payments.test/bank/HDFC", "PERMISSION_DENIED"),
+        ("Transact", "payments.test/client/mallory", "PERMISSION_DENIED"),
+    ]
+    assert len(denials(site, "HDFC.audit.log")) == before["HDFC"]
 
 
 def test_logins_logouts_and_banks_addresses_have_lines(site):
