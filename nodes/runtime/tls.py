@@ -50,7 +50,8 @@ _CHANNEL_OPTIONS: list[tuple[str, Any]] = [
     ("grpc.initial_reconnect_backoff_ms", 100),
     # What a handshake may take, whatever the name says: on a busy machine that is far more than 100 ms.
     ("grpc.min_reconnect_backoff_ms", 1_000),
-    ("grpc.max_reconnect_backoff_ms", 1_000),
+    # Who is restarted is back within 0.3 s; to be refused meanwhile costs neither side anything.
+    ("grpc.max_reconnect_backoff_ms", 100),
     ("grpc.use_local_subchannel_pool", 1),
 ]
 
