@@ -23,6 +23,7 @@ from nodes.runtime.client_calls import ClientCalls
 from nodes.runtime.crash_files import obey_at_files
 from nodes.runtime.crash_points import reach
 from nodes.runtime.event_log import log_contradiction, open_event_log
+from nodes.runtime.failed_handshakes import FailedHandshakes
 from nodes.runtime.file_watch import FileWatch
 from nodes.runtime.flags import add_node_flags, parse_address, run_node, run_or_die, tls_files
 from nodes.runtime.lifeline import end_with_parent
@@ -118,6 +119,7 @@ async def _serve(flags: argparse.Namespace, told: asyncio.Event) -> None:
         asyncio.create_task(run_or_die(loop.run())),
         asyncio.create_task(run_or_die(link.run(flags.name, flags.advertise or flags.listen))),
         asyncio.create_task(run_or_die(watch.run())),
+        asyncio.create_task(run_or_die(FailedHandshakes(log).run())),
         asyncio.create_task(_tell_health(server, service)),
     ]
     await told.wait()

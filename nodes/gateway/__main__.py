@@ -31,6 +31,7 @@ from nodes.runtime.client_calls import ClientCalls
 from nodes.runtime.crash_files import obey_at_files
 from nodes.runtime.crash_points import reach
 from nodes.runtime.event_log import log_contradiction, open_event_log
+from nodes.runtime.failed_handshakes import FailedHandshakes
 from nodes.runtime.file_watch import FileWatch
 from nodes.runtime.flags import add_node_flags, parse_duration, run_node, run_or_die, tls_files
 from nodes.runtime.lifeline import end_with_parent
@@ -110,7 +111,7 @@ async def _serve(flags: argparse.Namespace, told: asyncio.Event) -> None:
     )
     server.add("interbank.v1.NodeService", operator_pb2_grpc.add_NodeServiceServicer_to_server, node)
     log.info("started", epoch=epoch, decisions=coordinator.last_sequence)
-    tasks = [asyncio.create_task(run_or_die(part.run())) for part in (loop, watch, money)]
+    tasks = [asyncio.create_task(run_or_die(part.run())) for part in (loop, watch, money, FailedHandshakes(log))]
     for name, address in store.banks().items():
         banks.reach(name, address)
     await server.start()

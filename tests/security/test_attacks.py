@@ -319,6 +319,25 @@ def test_an_attack_is_refused_and_changes_nothing(site, attack, code):
     assert site.books() == before
 
 
+def test_A1_to_A8_handshakes_that_fail_leave_a_line_with_their_reasons(site):
+    no_certificate(site)
+    odd_certificate(days=(-10, -1))(site)
+    certificate_of_another_authority(site)
+    no_tls(site)
+
+    def reasons() -> set[str]:
+        lines = map(json.loads, (site.nodes.folder / "gateway.log").read_text().splitlines())
+        return {reason for line in lines if line["event"] == "handshakes_failed" for reason in line["reasons"]}
+
+    expected = {
+        "PEER_DID_NOT_RETURN_A_CERTIFICATE",
+        "CERTIFICATE_VERIFY_FAILED: certificate has expired",
+        "CERTIFICATE_VERIFY_FAILED: unable to get local issuer certificate",
+        "WRONG_VERSION_NUMBER",
+    }
+    wait_until(lambda: expected <= reasons(), "a line for each reason")
+
+
 # -- stories -------------------------------------------------------------------
 
 
