@@ -6,7 +6,7 @@ is asked for once, however often the audit goes through it: a node under load is
 slow to answer. All nodes are read at the same time.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from typing import NamedTuple
@@ -34,13 +34,13 @@ class _Read(NamedTuple):
     records: Spool[pb.ReadRecordsResponse]
     links: Spool[pb.ReadLinksResponse]
 
-    def chain(self) -> Chain:
+    def chain(self, acts: Sequence[tuple[int, str]] = ()) -> Chain:
         heard = [
             (told.link, Heard(told.node, told.number, told.hash))
             for page in self.links.pages()
             for told in page.heard
         ]
-        return Chain(lambda: (_read_head(link) for page in self.links.pages() for link in page.links), heard)
+        return Chain(lambda: (_read_head(link) for page in self.links.pages() for link in page.links), heard, acts)
 
 
 @contextmanager
@@ -54,7 +54,7 @@ def read_books(
     with ExitStack() as spools:
         cut, (decided, *journals) = _read_cut(spools, gateway, banks, _CUTS_TRIED)
         names = [each.bank for each in cut.banks]
-        yield _open_gateway(cut.epoch, decided), [*map(_open_bank, names, journals)]
+        yield _open_gateway(cut.epoch, cut.head.number, decided), [*map(_open_bank, names, journals)]
 
 
 def _read_cut(
@@ -87,7 +87,9 @@ def _read(spools: ExitStack, line: AuditLine, cut: int, head: bank_pb2.ChainHead
     return _Read(standing, records, spools.enter_context(Spool(pb.ReadLinksResponse, line.links(head.number))))
 
 
-def _open_gateway(epoch: int, read: _Read) -> GatewayBooks:
+def _open_gateway(epoch: int, until: int, read: _Read) -> GatewayBooks:
+    """Give the books up to the link ``until``: those of the cut."""
+
     def decisions() -> Iterator[Page]:
         pages = (read_columns(page.decisions) for page in read.records.pages())
         return (columns for columns in pages if columns[0])
@@ -98,11 +100,14 @@ def _open_gateway(epoch: int, read: _Read) -> GatewayBooks:
         for found in page.contradictions
     ]
     resolutions = [
-        Resolution(*_read_key(each.key), each.commit, each.who, each.why, each.at_us)
+        (each.link, Resolution(*_read_key(each.key), each.commit, each.who, each.why, each.at_us))
         for page in read.standing
         for each in page.resolutions
+        if each.link <= until
     ]
-    return GatewayBooks(epoch, decisions, contradictions, resolutions, read.chain())
+    acts = [(link, resolution.act) for link, resolution in resolutions]
+    resolved = [resolution for _, resolution in resolutions]
+    return GatewayBooks(epoch, decisions, contradictions, resolved, read.chain(acts))
 
 
 def _open_bank(name: str, read: _Read) -> BankBooks:

@@ -25,10 +25,11 @@ Pages = Callable[[], Iterator[Page]]
 
 
 class Chain(NamedTuple):
-    """The links of a node's chain, oldest first, and (number of the link, what was heard with it)."""
+    """The links of a node's chain, oldest first, and (number of the link, what it covers besides records)."""
 
     links: Callable[[], Iterator[Head]]
     heard: Sequence[tuple[int, Heard]]
+    acts: Sequence[tuple[int, str]] = ()
 
 
 class GatewayBooks(NamedTuple):

@@ -6,6 +6,7 @@ again and their hashes made anew. Who can write the file can also make the whole
 anew; therefore nodes tell each other their *heads* now and then, and each puts on
 record, in a link of its own, what it heard. A chain that was cut or made anew does not
 hold the hash that others have heard: to hide a change one has to change every node.
+What operators did by hand (an *act*, a line of text) has a link of its own in the same chain.
 
 Hashed are columns, not rows: that is five times cheaper, and the price of a payment
 is what counts (0.2 us). No text may hold a line end, which separates texts here;
@@ -51,13 +52,19 @@ def begin_chain(node: str) -> Head:
     return Head(0, 0, sha256(node.encode()).digest())
 
 
-def extend_chain(head: Head, records: Sequence[Record], heard: Sequence[Heard] = ()) -> Head:
+def extend_chain(
+    head: Head, records: Sequence[Record], heard: Sequence[Heard] = (), acts: Sequence[str] = ()
+) -> Head:
     """Return the head after one more link. Raises `Unchainable`."""
-    return extend_by_columns(head, zip(*records, strict=True), len(records), heard)
+    return extend_by_columns(head, zip(*records, strict=True), len(records), heard, acts)
 
 
 def extend_by_columns(
-    head: Head, columns: Iterable[Sequence[Any]], count: int, heard: Sequence[Heard] = ()
+    head: Head,
+    columns: Iterable[Sequence[Any]],
+    count: int,
+    heard: Sequence[Heard] = (),
+    acts: Sequence[str] = (),
 ) -> Head:
     """Do the same for ``count`` records that stand in columns."""
     number, last_sequence = head.number + 1, head.last_sequence + count
@@ -65,6 +72,8 @@ def extend_by_columns(
     digest.update(pack("<3q", number, last_sequence, len(heard)))
     for node, heard_number, heard_hash in heard:
         digest.update(f"{node}\n{heard_number}\n{heard_hash.hex()}\n".encode())
+    if acts:
+        digest.update(pack("<q", len(acts)) + "".join(f"{act}\n" for act in acts).encode())
     try:
         for column in columns:
             digest.update(_encode(column))
@@ -86,21 +95,27 @@ def _encode(column: Sequence[Any]) -> bytes:
     return b"".join(column)
 
 
-def find_break(
-    before: Head, link: Head, columns: Iterable[Sequence[Any]], count: int, heard: Sequence[Heard]
-) -> str:
-    """Make the hash of ``link`` anew, which follows ``before``; say how it differs, empty if it does not.
+class Found(NamedTuple):
+    """What is there that a link should cover: so many ``records`` in columns, what was heard, and acts."""
 
-    ``columns`` hold the ``count`` records with sequences after ``before`` and up to ``link``.
-    """
+    columns: Iterable[Sequence[Any]]
+    records: int
+    heard: Sequence[Heard] = ()
+    acts: Sequence[str] = ()
+
+
+def find_break(before: Head, link: Head, found: Found) -> str:
+    """Make the hash of ``link`` anew, which follows ``before``; say how it differs, empty if it does not."""
     wanted = link.last_sequence - before.last_sequence
     what = f"records {before.last_sequence + 1} to {link.last_sequence}"
+    if not wanted:
+        what = f"acts of operators after record {link.last_sequence}"
     if link.number != before.number + 1:
         return f"links {before.number + 1} to {link.number - 1} of the chain are gone"
-    if count != wanted:
-        return f"{what}: {count} are there, {wanted} were written (link {link.number})"
+    if found.records != wanted:
+        return f"{what}: {found.records} are there, {wanted} were written (link {link.number})"
     try:
-        is_intact = extend_by_columns(before, columns, count, heard) == link
+        is_intact = extend_by_columns(before, *found) == link
     except Unchainable:
         is_intact = False
     return "" if is_intact else f"{what} are not what was written (link {link.number})"

@@ -1,10 +1,13 @@
 """Makes a node's chain anew while its records go by, page by page, and says where it differs."""
 
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TypeVar
 
 from nodes.core.books import Chain, Page
-from nodes.core.chain import Head, Heard, begin_chain, find_break
+from nodes.core.chain import Found, Head, begin_chain, find_break
+
+Item = TypeVar("Item")
 
 
 class ChainCheck:
@@ -23,9 +26,8 @@ class ChainCheck:
         self._skips = skips
         self._rest: Page = ()
         """Records that no link has covered yet; the next may need more of them."""
-        self._heard: dict[int, list[Heard]] = {}
-        for number, told in sorted(chain.heard):
-            self._heard.setdefault(number, []).append(told)
+        self._heard = _group(chain.heard)
+        self._acts = _group(chain.acts)
 
     def take(self, page: Page) -> Iterator[str]:
         """Check all links whose records have all gone by."""
@@ -40,6 +42,8 @@ class ChainCheck:
         yield from self._check_links(until=None)
         if self._rest and self._rest[0]:
             yield f"{len(self._rest[0])} records after {self._chained_until} were never chained"
+        if self._acts:
+            yield f"{len(self._acts)} acts of operators were never chained"
 
     def _check_links(self, until: int | None) -> Iterator[str]:
         at = 0
@@ -57,5 +61,13 @@ class ChainCheck:
             self._rest = [column[at:] for column in self._rest]
 
     def _check(self, before: Head, link: Head, start: int, end: int) -> str:
-        columns = (column[start:end] for column in self._rest[self._skips :])
-        return find_break(before, link, columns, end - start, self._heard.get(link.number, ()))
+        columns = (column[start:end] for column in self._rest[self._skips :]) if start < end else ()
+        found = Found(columns, end - start, self._heard.get(link.number, ()), self._acts.pop(link.number, ()))
+        return find_break(before, link, found)
+
+
+def _group(items: Iterable[tuple[int, Item]]) -> dict[int, list[Item]]:
+    grouped: dict[int, list[Item]] = {}
+    for number, item in sorted(items):
+        grouped.setdefault(number, []).append(item)
+    return grouped

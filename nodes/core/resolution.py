@@ -3,10 +3,11 @@
 A bank that voted yes waits for the gateway, and the gateway has an answer for all but one
 case: a transaction of an epoch that has not begun there. Then the gateway's records are
 older than the bank's (they were restored from a copy, or lost), and only people can tell.
-What they say is written once, by the gateway, with who said it and why; from then on it
-is the answer to that bank's inquiries like any decision.
+What they say is written once, by the gateway, with who said it and why, in its chain of
+hashes; from then on it is the answer to that bank's inquiries like any decision.
 """
 
+import json
 from collections.abc import Mapping
 from enum import IntEnum
 from typing import NamedTuple
@@ -29,6 +30,11 @@ class Resolution(NamedTuple):
     def transaction(self) -> TransactionKey:
         """The transaction that it settles."""
         return self.payment_id, self.payer, self.epoch
+
+    @property
+    def act(self) -> str:
+        """What the gateway's chain covers."""
+        return json.dumps(["resolve", self.payment_id.hex(), *self[1:3], bool(self.commit), *self[4:]])
 
 
 class State(IntEnum):

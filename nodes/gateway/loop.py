@@ -67,7 +67,7 @@ class GatewayLoop:
         report: Callable[[Contradiction], None],
     ) -> None:
         self.coordinator = coordinator
-        coordinator.resolved.update((each.transaction, each.commit) for each in store.resolutions())
+        coordinator.resolved.update((each.transaction, each.commit) for _, each in store.resolutions())
         self.links: dict[str, BankLink] = {}
         self._store = store
         self._record = record

@@ -8,8 +8,8 @@ bank           where each bank that has registered listens
 revoked_token  logins that were ended before they expired
 contradiction  records of gateway and banks that cannot both be true
 concern        which decisions concern whom (`nodes.gateway.history_index`)
-resolution     what operators settled by hand, with who and why, written once
-link, heard    the chain of hashes over the decisions (`nodes.runtime.chain_table`)
+resolution     what operators settled by hand, with who and why, written once; covered by link ``link``
+link, heard    the chain of hashes over decisions and resolutions (`nodes.runtime.chain_table`)
 """
 
 from collections.abc import Collection, Iterable, Iterator
@@ -25,7 +25,7 @@ from nodes.runtime.chain_table import CHAIN_SCHEMA, ChainTable
 from nodes.runtime.crash_points import reach
 from nodes.runtime.database import BooksAltered, CommitCount, open_database, select_in
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 SCHEMA = (
     CHAIN_SCHEMA
     + HISTORY_SCHEMA
@@ -78,6 +78,7 @@ CREATE TABLE contradiction (
     at_us INTEGER NOT NULL
 ) STRICT;
 CREATE TABLE resolution (
+    link INTEGER NOT NULL,
     payment_id BLOB NOT NULL CHECK (length(payment_id) = 16),
     payer TEXT NOT NULL,
     epoch INTEGER NOT NULL,
@@ -94,6 +95,7 @@ BEGIN SELECT RAISE(ABORT, 'a resolution is written once'); END;
 """
 )
 
+_RESOLVED = "SELECT payment_id, payer, epoch, is_commit, who, why, at_us FROM resolution"
 _BY_PAYMENT_IDS = "SELECT * FROM decision WHERE payment_id IN"
 _ROWS = "SELECT * FROM decision WHERE sequence > ? AND sequence <= ? ORDER BY sequence"
 
@@ -105,7 +107,7 @@ class GatewayStore:
         self._connection = connection
         self._execute = connection.execute
         self._commits = CommitCount(connection)
-        self.chain = ChainTable(connection, "gateway", table="decision", columns="*")
+        self.chain = ChainTable(connection, "gateway", table="decision", columns="*", acts=self._acts)
         self._index = HistoryIndex(connection)
         self._newest_id: bytes = self._execute("SELECT max(payment_id) FROM decision").get or b""
 
@@ -167,8 +169,12 @@ class GatewayStore:
         reach("gateway.decline.committed" if has_declined else "gateway.decision.committed")
 
     def save_resolution(self, resolution: Resolution) -> None:
-        """Remember, durably and for ever, how an operator settled a transaction."""
-        self._execute("INSERT INTO resolution VALUES (?, ?, ?, ?, ?, ?, ?)", resolution)
+        """Remember, durably and for ever, how an operator settled a transaction. An error must end the process."""
+        self._execute("BEGIN IMMEDIATE")
+        row = self.chain.head.number + 1, *resolution
+        self._execute("INSERT INTO resolution VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
+        self.chain.append([], resolution.at_us, acts=[resolution.act])
+        self._execute("COMMIT")
 
     def save_bank(self, name: str, address: str) -> None:
         """Remember where a bank listens."""
@@ -198,6 +204,9 @@ class GatewayStore:
         epoch = self._number("SELECT coalesce((SELECT epoch FROM decision ORDER BY sequence DESC LIMIT 1), 0)")
         if epoch > self._number("SELECT number FROM epoch"):
             altered.append(f"the newest decision is of epoch {epoch}, which has not begun")
+        planted = self._number(f"SELECT count(*) FROM resolution WHERE link > {self.chain.head.number}")  # noqa: S608
+        if planted:
+            altered.append(f"{planted} transactions were resolved that no link of the chain covers")
         return altered
 
     def tally(self) -> tuple[int, int]:
@@ -208,10 +217,14 @@ class GatewayStore:
         """Return the address of each bank that has registered."""
         return dict(self._execute("SELECT name, address FROM bank ORDER BY name"))
 
-    def resolutions(self) -> list[Resolution]:
-        """Return all that operators have settled by hand."""
-        rows: Any = self._execute("SELECT * FROM resolution ORDER BY at_us")
-        return [Resolution(*row)._replace(commit=bool(row[3])) for row in rows]
+    def resolutions(self) -> list[tuple[int, Resolution]]:
+        """Return all that operators have settled by hand, each with the number of the link that covers it."""
+        rows: Any = self._execute("SELECT * FROM resolution ORDER BY link")
+        return [(link, Resolution(*row)._replace(commit=bool(row[3]))) for link, *row in rows]
+
+    def _acts(self, link: int) -> list[str]:
+        rows: Any = self._execute(f"{_RESOLVED} WHERE link = ?", (link,))
+        return [Resolution(*row).act for row in rows]
 
     def contradictions(self) -> list[Contradiction]:
         """Return all contradictions on record."""

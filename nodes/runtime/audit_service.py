@@ -35,7 +35,8 @@ class Standing(NamedTuple):
     accounts: Sequence[Account]
     holds: Sequence[Hold]
     contradictions: Sequence[Contradiction]
-    resolutions: Sequence[Resolution] = ()
+    resolutions: Sequence[tuple[int, Resolution]] = ()
+    """Each with the number of the link that covers it."""
 
 
 class Standings:
@@ -127,7 +128,7 @@ def _write_contradiction(found: Contradiction) -> bank_pb2.Contradiction:
     return bank_pb2.Contradiction(transaction=key, said=found.said, recorded=found.recorded)
 
 
-def _write_resolution(resolution: Resolution) -> pb.ResolutionRecord:
-    payment_id, payer, epoch, commit, who, why, at_us = resolution
+def _write_resolution(chained: tuple[int, Resolution]) -> pb.ResolutionRecord:
+    link, (payment_id, payer, epoch, commit, who, why, at_us) = chained
     key = bank_pb2.TransactionKey(payment_id=payment_id, payer=payer, epoch=epoch)
-    return pb.ResolutionRecord(key=key, commit=commit, who=who, why=why, at_us=at_us)
+    return pb.ResolutionRecord(key=key, commit=commit, who=who, why=why, at_us=at_us, link=link)

@@ -54,13 +54,16 @@ def _open(path: Path) -> Iterator[apsw.Connection]:
 
 
 def _read_gateway(connection: apsw.Connection) -> GatewayBooks:
+    resolutions = [
+        (link, Resolution(*row)) for link, *row in _select(connection, "SELECT * FROM resolution ORDER BY link")
+    ]
     contradictions = _select(connection, "SELECT payment_id, payer, epoch, said, recorded FROM contradiction")
     return GatewayBooks(
         epoch=next(_select(connection, "SELECT number FROM epoch"))[0],
         decisions=lambda: _select_pages(connection, "SELECT * FROM decision ORDER BY sequence"),
         contradictions=[Contradiction(*row) for row in contradictions],
-        resolutions=[Resolution(*row) for row in _select(connection, "SELECT * FROM resolution ORDER BY at_us")],
-        chain=_read_chain(connection),
+        resolutions=[resolution for _, resolution in resolutions],
+        chain=_read_chain(connection)._replace(acts=[(link, each.act) for link, each in resolutions]),
     )
 
 

@@ -4,13 +4,13 @@ link    one row for each turn that added records: the hash over all up to it
 heard   what other nodes said were their heads, each with the link that covers it
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
 import apsw
 
-from nodes.core.chain import Head, Heard, Record, begin_chain, extend_chain, find_break
+from nodes.core.chain import Found, Head, Heard, Record, begin_chain, extend_chain, find_break
 
 CHAIN_SCHEMA = """
 CREATE TABLE link (
@@ -43,14 +43,21 @@ _TAIL_LINKS = 2_000
 """What is looked at when a node starts: some 50 ms of work. The audit looks at everything."""
 
 
-class ChainTable:
-    """The chain of one node. ``records`` names the table of what is chained and its columns, in order."""
+Acts = Callable[[int], Sequence[str]]
+"""Returns what operators did by hand that a link covers."""
 
-    def __init__(self, connection: apsw.Connection, node: str, *, table: str, columns: str) -> None:
+
+class ChainTable:
+    """The chain of one node. ``table`` is what is chained, by its ``columns``, in order; ``acts`` what else is."""
+
+    def __init__(
+        self, connection: apsw.Connection, node: str, *, table: str, columns: str, acts: Acts = lambda _: ()
+    ) -> None:
         self._execute = connection.execute
         self._table = table
         self._range = f"SELECT {columns} FROM {table} WHERE sequence > ? AND sequence <= ? ORDER BY sequence"  # noqa: S608 - our own text
         self._node = node
+        self._acts = acts
         self._told: dict[str, Heard] = {}
         self._noted_at_us: dict[str, int] = {}
         self.head = self.head_at(None) or begin_chain(node)
@@ -61,10 +68,10 @@ class ChainTable:
         """Take what another node says of its chain, to be put on record with some later turn."""
         self._told[node] = Heard(node, head.number, head.hash)
 
-    def append(self, records: Sequence[Record], now_us: int) -> None:
-        """Add the link of a turn; within its transaction, after its records."""
+    def append(self, records: Sequence[Record], now_us: int, acts: Sequence[str] = ()) -> None:
+        """Add the link of a turn, or of what an operator did; within its transaction, after its records."""
         heard = self._take_due(now_us)
-        head = self.head = extend_chain(self.head, records, heard)
+        head = self.head = extend_chain(self.head, records, heard, acts)
         self._execute("INSERT INTO link VALUES (?, ?, ?)", head)
         for node, number, hash_ in heard:
             self._execute("INSERT INTO heard VALUES (?, ?, ?, ?)", (node, head.number, number, hash_))
@@ -122,8 +129,8 @@ class ChainTable:
 
     def _find_break(self, before: Head, link: Head) -> str:
         records = self._read(before.last_sequence, link.last_sequence)
-        columns = zip(*records, strict=True)
-        return find_break(before, link, columns, len(records), self._heard_with(link.number))
+        covered = self._heard_with(link.number), self._acts(link.number)
+        return find_break(before, link, Found(zip(*records, strict=True), len(records), *covered))
 
     def _tail_start(self) -> Head:
         """Return the link before those that are looked at when a node starts."""

@@ -50,3 +50,13 @@ def test_what_no_record_settles_is_settled_once_by_hand_with_who_and_why(cluster
     assert f"resolved by eve as aborted: payment {LOST} of alice, epoch 9: restored from backup" in found
     assert "all agrees" in found
     assert "holds no payment" in cluster.run(*resolve, "--abort", expect=1).stderr
+
+    cluster.run("down")
+    alter(cluster.folder / "state" / "gateway.db", "UPDATE resolution SET who = 'bob'")
+    assert (
+        "acts of operators after record 0 are not what was written"
+        in cluster.run("audit", "--files", expect=8).stdout
+    )
+    refused = cluster.run("up", "--wait", "20s", expect=None)
+    assert refused.returncode
+    assert "gateway.db was changed by others than its node" in refused.stdout + refused.stderr

@@ -4,29 +4,31 @@ from itertools import pairwise
 
 import pytest
 
-from nodes.core.chain import Head, Heard, Unchainable, begin_chain, extend_chain, find_break
+from nodes.core.chain import Found, Head, Heard, Unchainable, begin_chain, extend_chain, find_break
 
 START = begin_chain("HDFC")
 RECORDS = [(bytes([n]) * 16, f"user{n}", n, "INR") for n in range(1, 8)]
-SIZES = (1, 3, 1, 2)
+SIZES = (1, 3, 1, 2, 0)
 HEARD = {3: [Heard("gateway", 9, b"h" * 32)]}
+ACTS = {2: ["paid"], 5: ["resolved", "restored"]}
 
 
 def chain(records=RECORDS):
     links, head = [], START
     for size in SIZES:
         records_of_turn = records[head.last_sequence : head.last_sequence + size]
-        head = extend_chain(head, records_of_turn, HEARD.get(head.number + 1, ()))
+        number = head.number + 1
+        head = extend_chain(head, records_of_turn, HEARD.get(number, ()), ACTS.get(number, ()))
         links.append(head)
     return links
 
 
-def breaks(records=RECORDS, links=None, heard=HEARD, start=START):
+def breaks(records=RECORDS, links=None, heard=HEARD, start=START, acts=ACTS):
     found = []
     for before, link in pairwise([start, *(chain() if links is None else links)]):
         read = records[before.last_sequence : link.last_sequence]
-        columns = zip(*read, strict=True)
-        found.append(find_break(before, link, columns, len(read), heard.get(link.number, ())))
+        there = Found(zip(*read, strict=True), len(read), heard.get(link.number, ()), acts.get(link.number, ()))
+        found.append(find_break(before, link, there))
     return [*filter(None, found)]
 
 
@@ -90,6 +92,17 @@ def test_a_link_made_anew_without_those_after_it_shows():
 
 def test_what_was_heard_is_part_of_the_link():
     assert breaks(heard={}) == ["records 5 to 5 are not what was written (link 3)"]
+
+
+@pytest.mark.parametrize(
+    "acts", [{}, {2: ["paid"]}, {2: ["paid"], 5: ["resolved"]}, {2: ["paid"], 5: ["resolved\nrestored"]}]
+)
+def test_what_operators_did_is_part_of_the_link(acts):
+    assert "acts of operators after record 7 are not what was written (link 5)" in breaks(acts=acts)
+
+
+def test_an_act_that_was_added_shows():
+    assert breaks(acts={**ACTS, 3: ["planted"]}) == ["records 5 to 5 are not what was written (link 3)"]
 
 
 def test_each_node_has_a_chain_of_its_own():

@@ -122,12 +122,52 @@ def test_revoked_tokens_are_remembered_until_they_expire(store):
 def test_what_operators_resolved_is_kept_and_written_once(store):
     word = Resolution(b"x" * 16, "alice", 9, True, "eve", "restored", 5)
     store.save_resolution(word)
-    assert store.resolutions() == [word]
+    assert store.resolutions() == [(1, word)]
+    assert store.chain.find_breaks(whole=True) == []
     with pytest.raises(apsw.ConstraintError):
         store.save_resolution(word._replace(commit=False))
     for statement in ("UPDATE resolution SET is_commit = 0", "DELETE FROM resolution"):
         with pytest.raises(apsw.ConstraintError, match="written once"):
             store._execute(statement)
+
+
+RESOLVED = Resolution(b"x" * 16, "alice", 9, True, "eve", "restored", 5)
+
+
+@pytest.mark.parametrize(
+    ("statement", "said"),
+    [
+        ("UPDATE resolution SET is_commit = 0", "acts of operators after record 0 are not"),
+        ("UPDATE resolution SET why = 'a mistake'", "acts of operators after record 0 are not"),
+        ("DELETE FROM resolution", "acts of operators after record 0 are not"),
+        ("INSERT INTO resolution VALUES (1, zeroblob(16), 'bob', 9, 0, 'eve', 'x', 5)", "acts of operators"),
+        (
+            "INSERT INTO resolution VALUES (2, zeroblob(16), 'bob', 9, 0, 'eve', 'x', 5)",
+            "1 transactions were resolved",
+        ),
+    ],
+)
+def test_a_resolution_that_was_altered_removed_or_planted_is_not_served(tmp_path, statement, said):
+    path = tmp_path / "gateway.db"
+    store = GatewayStore.open(path)
+    store.save_resolution(RESOLVED)
+    store.close()
+    alter(path, statement)
+    with pytest.raises(BooksAltered, match=said):
+        GatewayStore.open(path)
+
+
+def test_decisions_go_on_in_the_chain_after_a_resolution(tmp_path):
+    store = GatewayStore.open(tmp_path / "gateway.db")
+    store.begin_epoch()
+    store.write([decision(1)], [], 0)
+    store.save_resolution(RESOLVED)
+    store.write([decision(2)], [], 0)
+    store.close()
+    store = GatewayStore.open(tmp_path / "gateway.db")
+    assert store.chain.head[:2] == (3, 2)
+    assert store.chain.find_breaks(whole=True) == []
+    store.close()
 
 
 def test_contradictions_are_kept(store):

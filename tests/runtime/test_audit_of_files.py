@@ -5,6 +5,8 @@ import pytest
 
 from nodes.core.books import Told
 from nodes.core.messages import Outcome
+from nodes.core.resolution import Resolution
+from nodes.gateway.store import GatewayStore
 from nodes.runtime.chain_table import ChainTable
 from nodes.runtime.database import DatabaseUnusable
 from nodes.runtime.pages import RECORDS_PAGE
@@ -143,10 +145,20 @@ def test_what_an_operator_resolved_is_told_and_no_fault(paid_once, tmp_path):
     alter(cluster.paths["SBI"], "INSERT INTO account VALUES ('@HDFC/INR', 'INR', 0, 0, 5)")
     alter(gateway, "INSERT INTO contradiction VALUES (1, zeroblob(16), 'bob', 9, 'SBI holds it', 'epoch 1', 7)")
     assert {line.partition(":")[0] for line in findings(cluster)} == {"holds", "atomicity"}
-    alter(gateway, "INSERT INTO resolution VALUES (zeroblob(16), 'bob', 9, 0, 'eve', 'restored', 7)")
+    store = GatewayStore.open(gateway)
+    store.save_resolution(Resolution(bytes(16), "bob", 9, False, "eve", "restored", 7))
+    store.close()
     report = cluster.audit()
     assert report.findings == []
     assert [(each.who, each.why) for each in report.resolutions] == [("eve", "restored")]
+    alter(gateway, "UPDATE resolution SET who = 'bob'")
+    said = "acts of operators after record 1 are not what was written (link 2)"
+    assert findings(cluster) == [f"chain: gateway: {said}"]
+    alter(gateway, "DELETE FROM resolution")
+    assert f"chain: gateway: {said}" in findings(cluster)
+    planted = "INSERT INTO resolution VALUES (7, zeroblob(16), 'bob', 9, 0, 'eve', 'restored', 7)"
+    alter(gateway, planted)
+    assert "chain: gateway: 1 acts of operators were never chained" in findings(cluster)
 
 
 def test_a_tail_that_was_cut_off_cleanly_is_found_by_what_others_have_heard(cluster):

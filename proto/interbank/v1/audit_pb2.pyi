@@ -123,10 +123,13 @@ class ResolutionRecord(_message.Message):
     WHO_FIELD_NUMBER: _builtins.int
     WHY_FIELD_NUMBER: _builtins.int
     AT_US_FIELD_NUMBER: _builtins.int
+    LINK_FIELD_NUMBER: _builtins.int
     commit: _builtins.bool
     who: _builtins.str
     why: _builtins.str
     at_us: _builtins.int
+    link: _builtins.int
+    """The link of the gateway's chain that covers it."""
     @_builtins.property
     def key(self) -> _bank_pb2.TransactionKey: ...
     def __init__(
@@ -137,10 +140,11 @@ class ResolutionRecord(_message.Message):
         who: _builtins.str = ...,
         why: _builtins.str = ...,
         at_us: _builtins.int = ...,
+        link: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["key", b"key"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_us", b"at_us", "commit", b"commit", "key", b"key", "who", b"who", "why", b"why"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_us", b"at_us", "commit", b"commit", "key", b"key", "link", b"link", "who", b"who", "why", b"why"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
