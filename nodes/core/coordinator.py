@@ -108,6 +108,8 @@ class Effects:
     contradictions: list[Contradiction] = field(default_factory=list)
 
 
+_ALARMS_MAX = 10_000
+"""How many contradictions are told in one run of the gateway: a bank gone wrong could make up any number."""
 _PAYER_VOTE = 1
 _PAYEE_VOTE = 2
 
@@ -165,6 +167,8 @@ class Coordinator:
         self._bank_capacity = bank_capacity
         self._open_at: Counter[str] = Counter()
         self._contradicted: dict[PaymentKey, str] = {}
+        self._alarms: set[tuple[bytes, str, int, str]] = set()
+        """What was told of contradictions: banks ask again and again about what has no answer."""
         self._deadlines: deque[tuple[int, PaymentKey, _Open]] = deque()
         self._effects = Effects()
         self._now_ms = 0
@@ -267,10 +271,18 @@ class Coordinator:
             elif (payment_id, payer, epoch) in self.resolved:
                 answers.append(Decide(payment_id, payer, epoch, self.resolved[payment_id, payer, epoch]))
             elif epoch > self.epoch:
-                self._alarm(key, epoch, f"{bank} holds a transaction of epoch {epoch}", f"epoch {self.epoch}")
+                said = f"{bank} holds a transaction of epoch {epoch}"
+                self.contradict(Contradiction(*key, epoch, said, f"epoch {self.epoch}"))
             elif epoch < self.epoch or key not in self.open:
                 answers.append(Decide(payment_id, payer, epoch, commit=False))
         return answers
+
+    def contradict(self, found: Contradiction) -> None:
+        """Take note of two records that cannot both be true; each is an alarm once."""
+        alarm = found[:4]
+        if alarm not in self._alarms and len(self._alarms) < _ALARMS_MAX:
+            self._alarms.add(alarm)
+            self._effects.contradictions.append(found)
 
     def judge(self, transaction: TransactionKey, recorded: Decision | None) -> Standing:
         """Say what is known of a transaction that a bank holds in doubt."""
@@ -356,11 +368,8 @@ class Coordinator:
         del self.open[key]
         self._open_at.subtract(opened.banks)
         self._contradicted[key] = bank
-        self._alarm(key, self.epoch, f"{bank} has it on record as committed", "no decision")
+        self.contradict(Contradiction(*key, self.epoch, f"{bank} has it on record as committed", "no decision"))
         self._effects.answers.extend((caller, Contradicted(bank)) for caller in opened.callers)
-
-    def _alarm(self, key: PaymentKey, epoch: int, said: str, recorded: str) -> None:
-        self._effects.contradictions.append(Contradiction(*key, epoch, said, recorded))
 
     def _answer(self, caller: Caller, answer: Answer) -> None:
         self._effects.answers.append((caller, answer))

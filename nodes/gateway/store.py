@@ -6,7 +6,7 @@ decision       how each payment ended, in order, written once: a second decision
 tally          how many of each outcome, so that nobody counts rows
 bank           where each bank that has registered listens
 revoked_token  logins that were ended before they expired
-contradiction  records of gateway and banks that cannot both be true
+contradiction  records of gateway and banks that cannot both be true, each once
 concern        which decisions concern whom (`nodes.gateway.history_index`)
 resolution     what operators settled by hand, with who and why, written once; covered by link ``link``
 link, heard    the chain of hashes over decisions and resolutions (`nodes.runtime.chain_table`)
@@ -25,7 +25,7 @@ from nodes.runtime.chain_table import CHAIN_SCHEMA, ChainTable
 from nodes.runtime.crash_points import reach
 from nodes.runtime.database import BooksAltered, CommitCount, open_database, select_in
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 SCHEMA = (
     CHAIN_SCHEMA
     + HISTORY_SCHEMA
@@ -75,7 +75,8 @@ CREATE TABLE contradiction (
     epoch INTEGER NOT NULL,
     said TEXT NOT NULL,
     recorded TEXT NOT NULL,
-    at_us INTEGER NOT NULL
+    at_us INTEGER NOT NULL,
+    UNIQUE (payment_id, payer, epoch, said)
 ) STRICT;
 CREATE TABLE resolution (
     link INTEGER NOT NULL,
@@ -160,7 +161,7 @@ class GatewayStore:
             )
         if contradictions:
             many(
-                "INSERT INTO contradiction VALUES (NULL, ?, ?, ?, ?, ?, ?)",
+                "INSERT OR IGNORE INTO contradiction VALUES (NULL, ?, ?, ?, ?, ?, ?)",
                 [(*contradiction, now_us) for contradiction in contradictions],
             )
             reach("gateway.contradiction.uncommitted")

@@ -88,14 +88,14 @@ def take_turn(coordinator: Coordinator, store: GatewayStore, events: list[Event]
     coordinator.tell_time(*now)
     recorded = store.find_decisions(_keys(events))
     inquiries: list[tuple[Inquiry, list[Decide]]] = []
-    contradictions: list[Contradiction] = []
     objections: list[tuple[Resolve, str]] = []
     for event in events:
         match event:
             case Begin(payment, caller, authority):
                 coordinator.begin(payment, caller, recorded.get(payment[:2]) if recorded else None, authority)
-            case Voted(bank, votes, found):
-                contradictions += found
+            case Voted(bank, votes, contradictions):
+                for found in contradictions:
+                    coordinator.contradict(found)
                 for vote in votes:
                     coordinator.count_vote(bank, vote)
             case Inquiry(bank, transactions):
@@ -111,7 +111,7 @@ def take_turn(coordinator: Coordinator, store: GatewayStore, events: list[Event]
                 objections.append((event, objection))
     coordinator.expire()
     effects = coordinator.take_effects()
-    contradictions += effects.contradictions
+    contradictions = effects.contradictions
     if effects.decisions or contradictions:
         store.write(effects.decisions.values(), contradictions, now.wall_us)
     return Spoken(effects, inquiries, contradictions, objections)

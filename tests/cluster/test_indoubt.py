@@ -2,6 +2,7 @@
 
 import json
 
+import apsw
 import pytest
 
 from tests.altered_books import alter
@@ -35,6 +36,8 @@ def test_what_no_record_settles_is_settled_once_by_hand_with_who_and_why(cluster
     assert hold["gateway"] == "epoch 9 has not begun at the gateway: its records are older"
     assert "which has not begun" in cluster.run("audit", expect=8).stdout
 
+    for _ in range(3):
+        assert cluster.run("indoubt", "retry", "HDFC").stderr == "HDFC: asked about 1, heard of 0\n"
     resolve = ["indoubt", "resolve", "HDFC", LOST, "--reason", "restored from backup", "--by", "eve"]
     assert "ICICI has made no promise" in cluster.run(*resolve, "--commit", expect=1).stderr
     assert "--reason" in cluster.run(*resolve[:4], "--abort", expect=2).stderr
@@ -52,6 +55,11 @@ def test_what_no_record_settles_is_settled_once_by_hand_with_who_and_why(cluster
     assert "holds no payment" in cluster.run(*resolve, "--abort", expect=1).stderr
 
     cluster.run("down")
+    database = apsw.Connection(str(cluster.folder / "state" / "gateway.db"))
+    assert database.execute("SELECT said FROM contradiction").fetchall() == [
+        ("HDFC holds a transaction of epoch 9",)
+    ]
+    database.close()
     alter(cluster.folder / "state" / "gateway.db", "UPDATE resolution SET who = 'bob'")
     assert (
         "acts of operators after record 0 are not what was written"

@@ -2,6 +2,7 @@
 
 import pytest
 
+from nodes.core import coordinator as coordinator_module
 from nodes.core.coordinator import (
     BankAway,
     BankUnknown,
@@ -12,7 +13,7 @@ from nodes.core.coordinator import (
     Effects,
     Overloaded,
 )
-from nodes.core.messages import Decide, Decision, Outcome, Payment, Reason, Vote, VoteKind
+from nodes.core.messages import Contradiction, Decide, Decision, Outcome, Payment, Reason, Vote, VoteKind
 from nodes.core.resolution import Resolution, State
 
 ID = bytes(range(16))
@@ -332,6 +333,29 @@ def test_an_inquiry_about_a_later_epoch_than_ours_is_an_alarm_and_no_answer():
     assert gateway.coordinator.answer_inquiry("HDFC", [(*KEY, 6)], {}) == []
     [alarm] = gateway.end_turn().contradictions
     assert (alarm.payment_id, alarm.epoch) == (ID, 6)
+
+
+def test_a_contradiction_is_an_alarm_once_however_often_it_is_met():
+    gateway = Gateway()
+    found = Contradiction(*KEY, 3, "commit", "HDFC: aborted")
+    other = found._replace(said="abort")
+    for _ in range(3):
+        gateway.coordinator.answer_inquiry("HDFC", [(*KEY, 6)], {})
+        gateway.coordinator.connect("HDFC", [(*KEY, 6), (*KEY, 7)], {})
+        gateway.coordinator.contradict(found)
+        gateway.coordinator.contradict(other)
+    told = gateway.end_turn().contradictions
+    assert [alarm.epoch for alarm in told] == [6, 7, 3, 3]
+    gateway.coordinator.answer_inquiry("ICICI", [(*KEY, 6)], {})
+    gateway.coordinator.answer_inquiry("HDFC", [(*KEY, 6)], {})
+    assert [alarm.said for alarm in gateway.end_turn().contradictions] == ["ICICI holds a transaction of epoch 6"]
+
+
+def test_a_bank_that_makes_contradictions_up_does_not_fill_the_disk(monkeypatch):
+    monkeypatch.setattr(coordinator_module, "_ALARMS_MAX", 3)
+    gateway = Gateway()
+    gateway.coordinator.answer_inquiry("HDFC", [(*KEY, epoch) for epoch in range(6, 99)], {})
+    assert len(gateway.end_turn().contradictions) == 3
 
 
 def test_an_inquiry_in_the_turn_of_the_decision_hears_it():

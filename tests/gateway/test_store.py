@@ -176,6 +176,16 @@ def test_contradictions_are_kept(store):
     assert store.contradictions() == [found]
 
 
+def test_a_contradiction_is_kept_once_whatever_the_gateway_had_on_record_when_it_was_met(store):
+    found = Contradiction(b"x" * 16, "alice", 9, "HDFC holds it", "epoch 1")
+    for epoch in range(1, 4):
+        store.write([], [found._replace(recorded=f"epoch {epoch}")], 5)
+    assert store.contradictions() == [found]
+    other = found._replace(said="ICICI holds it")
+    store.write([], [found, other], 5)
+    assert store.contradictions() == [found, other]
+
+
 def test_a_bank_is_remembered_where_it_said_last(store):
     store.save_bank("HDFC", "localhost:1")
     store.save_bank("HDFC", "localhost:2")
