@@ -14,6 +14,7 @@ recovery is the next start. Nothing is retried on a connection that failed.
 Source: sqlite.org/wal.html, sqlite.org/pragma.html#pragma_synchronous.
 """
 
+import errno
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -32,6 +33,17 @@ _CACHE_KIB = 32 * 1024
 
 DISK_FAILURES = (apsw.IOError, apsw.FullError, apsw.CorruptError, apsw.NotADBError, apsw.CantOpenError)
 """After one of these a process cannot know what is durable: it must end, whoever asked for what failed."""
+
+
+def is_disk_full(error: BaseException | None) -> bool:
+    """Tell whether an error says, or was caused by one that says, that there is no room on the disk."""
+    while error is not None:
+        if isinstance(error, apsw.FullError):
+            return True
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return True
+        error = error.__cause__
+    return False
 
 
 class DatabaseUnusable(Exception):

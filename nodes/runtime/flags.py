@@ -1,7 +1,8 @@
 """The command line and the life of a node's process, the same for every program.
 
 Exit codes: 0 stopped on demand; 2 wrong flags; `EXIT_UNUSABLE` when starting again
-would not help, `EXIT_LATER` when it may; anything else is a crash.
+would not help; `EXIT_LATER` when it will, once others have made way: have let the port go,
+or made room on the disk; anything else is a crash.
 """
 
 import argparse
@@ -10,14 +11,14 @@ import gc
 import os
 import re
 import signal
-import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import NoReturn
 
 from nodes.core.names import is_address
 from nodes.runtime.access import AccessRuleMissing
-from nodes.runtime.database import DatabaseUnusable
+from nodes.runtime.complaints import complain
+from nodes.runtime.database import DatabaseUnusable, is_disk_full
 from nodes.runtime.lifeline import parse_descriptor
 from nodes.runtime.ports import PortUnusable
 from nodes.runtime.rotating_file import LogUnusable
@@ -82,15 +83,19 @@ def run_node(serve: Callable[[asyncio.Event], Awaitable[None]], *unusable: type[
     """Run a node until SIGTERM or SIGINT sets the event that ``serve`` is given; return the exit code.
 
     Errors that a person can mend are one line on stderr: ``unusable`` are the
-    program's own, beside those of certificate, database, log and port.
+    program's own, beside those of certificate, database, log, port and a full disk.
     """
     _spare_the_collector()
     try:
         asyncio.run(_serve_until_told(serve))
-    except (*_MENDABLE, *unusable) as error:
-        return _complain(error, EXIT_UNUSABLE)
     except PortUnusable as error:
         return _complain(error, EXIT_LATER)
+    except Exception as error:
+        if is_disk_full(error):
+            return _complain(error, EXIT_LATER)
+        if not isinstance(error, (*_MENDABLE, *unusable)):
+            raise
+        return _complain(error, EXIT_UNUSABLE)
     return 0
 
 
@@ -114,8 +119,8 @@ async def run_or_die(turns: Awaitable[None]) -> None:
 
 def die_of(error: Exception) -> NoReturn:
     """End the process at once: nothing more is said, nothing more is written."""
-    print(f"fatal: {type(error).__name__}: {error}", file=sys.stderr, flush=True)  # noqa: T201 - what the starter reads
-    os._exit(EXIT_CRASHED)
+    complain(f"fatal: {type(error).__name__}: {error}")
+    os._exit(EXIT_LATER if is_disk_full(error) else EXIT_CRASHED)
 
 
 async def _serve_until_told(serve: Callable[[asyncio.Event], Awaitable[None]]) -> None:
@@ -126,5 +131,5 @@ async def _serve_until_told(serve: Callable[[asyncio.Event], Awaitable[None]]) -
 
 
 def _complain(error: Exception, code: int) -> int:
-    print(f"error: {error}", file=sys.stderr, flush=True)  # noqa: T201 - what the starter reads
+    complain(f"error: {error}")
     return code

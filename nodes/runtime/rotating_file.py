@@ -7,9 +7,10 @@ lost and once when they are written again.
 """
 
 import os
-import sys
 import time
 from pathlib import Path
+
+from nodes.runtime.complaints import complain
 
 _FILE_BYTES_MAX = 20 * 1024 * 1024
 _FILES_KEPT = 5
@@ -106,4 +107,4 @@ class RotatingFile:
 
 
 def _complain(text: str) -> None:
-    print(f"warning: {text}", file=sys.stderr, flush=True)  # noqa: T201 - where the log cannot say it
+    complain(f"warning: {text}")

@@ -71,7 +71,9 @@ def _check_disk(folder: ClusterFolder) -> Finding:
     if not os.access(folder.root, os.W_OK):
         return Finding("disk", "fail", f"{folder.root} cannot be written", "make it writable for you")
     if free < _DISK_FREE_LOW:
-        return Finding("disk", "warn", found, "make room: a node whose disk is full stops")
+        return Finding(
+            "disk", "warn", found, "make room: a node whose disk is full serves nobody until there is some"
+        )
     return Finding("disk", "ok", found)
 
 

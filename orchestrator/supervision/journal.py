@@ -9,6 +9,7 @@ import json
 import logging
 from collections import deque
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
@@ -55,5 +56,6 @@ class Journal:
             self._followers.discard(queue)
 
     def close(self) -> None:
-        """Close the file."""
-        self._file.close()
+        """Close the file; what found no room in it is lost."""
+        with suppress(OSError):
+            self._file.close()

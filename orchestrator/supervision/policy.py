@@ -29,6 +29,8 @@ Invariants:
 - Only a question that was asked and not answered counts against a node; a watcher
   that has died cannot make a node look hung. A node that is held is not asked.
 - Exit code 78 is final: the configuration is wrong, and starting again will not help.
+- Exit code 75 never is: a disk is full or a port taken, and the node is started again,
+  ever more seldom, until others have made way. Nothing that it could do itself failed.
 - EXITED is the BACKOFF of a node that ended with code 0 though nobody had told it to.
 
 Source: supervisord.org/subprocess.html (the states), systemd.service(5) (the start
@@ -42,6 +44,8 @@ from typing import Any, TypeAlias
 
 EXIT_MISCONFIGURED = 78
 """The exit code of a node that cannot use what it was given (EX_CONFIG of sysexits.h)."""
+EXIT_LATER = 75
+"""The exit code of a node that others are in the way of (EX_TEMPFAIL)."""
 
 
 class State(StrEnum):
@@ -221,8 +225,9 @@ def _ended(life: Life, event: Ended, moment: Moment, limits: Limits) -> tuple[Li
     if life.state not in (State.STARTING, State.RUNNING, State.STOPPING):
         return life, Action.NOTHING
     was_quiet = life.state is State.RUNNING and moment.now_s - life.running_since_s >= limits.give_up_window_s
-    # What chaos killed was no failed start of the node's own.
-    starts_s = life.starts_s[:-1] if event.is_chaos else life.starts_s
+    # What chaos killed, or others were in the way of, was no failed start of the node's own.
+    is_others_doing = event.is_chaos or event.code == EXIT_LATER
+    starts_s = life.starts_s[:-1] if is_others_doing else life.starts_s
     gone = replace(
         life,
         is_held=False,

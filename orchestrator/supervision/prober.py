@@ -6,7 +6,6 @@ that starts others must not (deadlocks after fork, grpc#14258).
 
 import argparse
 import asyncio
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import grpc
 from interbank.v1 import operator_pb2, operator_pb2_grpc
 
 from nodes.core.names import PeerKind
+from nodes.runtime.complaints import complain
 from nodes.runtime.file_watch import FileWatch
 from nodes.runtime.tls import CertificateUnusable, Tls, TlsFiles, load_again, load_tls
 from orchestrator.supervision.probing import Unreachable, run_prober
@@ -27,7 +27,7 @@ class OperatorCertificate:
 
     def __init__(self, files: TlsFiles) -> None:
         self._tls = load_tls(files, kind=PeerKind.OPERATOR)
-        self._watch = FileWatch(lambda fault: print(fault, file=sys.stderr, flush=True))  # noqa: T201 - our log
+        self._watch = FileWatch(complain)
         self._watch.add(self._reread, CertificateUnusable, *files.paths)
 
     def find(self) -> Tls:

@@ -2,12 +2,15 @@
 
 import argparse
 import asyncio
+import errno
 import os
 import signal
 import subprocess
 import sys
 from contextlib import closing
+from pathlib import Path
 
+import apsw
 import pytest
 
 from nodes.runtime.access import AccessRuleMissing
@@ -18,10 +21,10 @@ from nodes.runtime.flags import (
     EXIT_UNUSABLE,
     add_node_flags,
     parse_address,
-    parse_descriptor,
     parse_duration,
     run_node,
 )
+from nodes.runtime.lifeline import parse_descriptor
 from nodes.runtime.ports import PortUnusable
 from nodes.runtime.rotating_file import LogUnusable
 from nodes.runtime.tls import CertificateUnusable
@@ -87,12 +90,44 @@ class UsersUnusable(Exception):
         (PortUnusable, EXIT_LATER),
     ],
 )
-def test_what_a_person_can_mend_is_one_line_and_an_exit_code(error, code, capsys):
+def test_what_a_person_can_mend_is_one_line_and_an_exit_code(error, code, capfd):
     async def serve(told):
         raise error("what, where, what to do")
 
     assert run_node(serve, UsersUnusable) == code
-    assert capsys.readouterr().err == "error: what, where, what to do\n"
+    assert capfd.readouterr().err == "error: what, where, what to do\n"
+
+
+def from_cause(error, cause):
+    error.__cause__ = cause
+    return error
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        apsw.FullError("database or disk is full"),
+        OSError(errno.ENOSPC, "No space left on device"),
+        OSError(errno.EDQUOT, "Disk quota exceeded"),
+        from_cause(DatabaseUnusable("cannot open it"), apsw.FullError("database or disk is full")),
+        from_cause(LogUnusable("cannot write it"), OSError(errno.ENOSPC, "No space left on device")),
+    ],
+    ids=str,
+)
+def test_a_node_that_finds_no_room_on_the_disk_is_to_be_started_again_later(error, capfd):
+    async def serve(told):
+        raise error
+
+    assert run_node(serve) == EXIT_LATER
+    assert capfd.readouterr().err == f"error: {error}\n"
+
+
+def test_what_is_no_lack_of_room_is_not_taken_for_it():
+    async def serve(told):
+        raise OSError(errno.EACCES, "Permission denied")
+
+    with pytest.raises(PermissionError):
+        run_node(serve)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -104,19 +139,33 @@ def test_a_node_that_is_told_to_stop_ends_with_0(number):
     assert run_node(serve) == 0
 
 
-def test_a_node_whose_loop_fails_ends_at_once_whatever_else_it_does():
-    program = """
-import asyncio
+DYING = """
+import apsw, asyncio
 from nodes.runtime.flags import run_node, run_or_die
 async def turns():
-    raise OSError("the disk is gone")
+    raise {error}
 async def serve(told):
     dying = asyncio.create_task(run_or_die(turns()))
     await told.wait()
 run_node(serve)
 """
-    ended = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=False
-    )
-    assert ended.returncode == EXIT_CRASHED
-    assert ended.stderr == "fatal: OSError: the disk is gone\n"
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        ("OSError('the disk is gone')", EXIT_CRASHED, "OSError: the disk is gone"),
+        ("apsw.FullError('it is full')", EXIT_LATER, "FullError: it is full"),
+    ],
+)
+def test_a_node_whose_loop_fails_ends_at_once_whatever_else_it_does(error, code, said):
+    command = [sys.executable, "-c", DYING.format(error=error)]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert ended.returncode == code
+    assert ended.stderr == f"fatal: {said}\n"
+
+
+def test_a_node_whose_loop_fails_ends_also_when_its_last_words_find_no_room():
+    command = [sys.executable, "-c", DYING.format(error="apsw.FullError('it is full')")]
+    with Path("/dev/full").open("w") as full:
+        assert subprocess.run(command, stderr=full, timeout=30, check=False).returncode == EXIT_LATER

@@ -9,6 +9,8 @@ import pytest
 from nodes.runtime import rotating_file
 from nodes.runtime.rotating_file import LogUnusable, RotatingFile
 
+STDERR = 2
+
 
 @pytest.fixture
 def path(tmp_path):
@@ -17,14 +19,15 @@ def path(tmp_path):
 
 @pytest.fixture
 def disk(monkeypatch):
-    """Give a disk with room for as many bytes as the test says; None for no limit."""
+    """Give a disk with room for as many bytes as the test says, None for no limit; stderr may lie on it, too."""
     write = os.write
 
     class Disk:
         room = None
+        has_stderr = False
 
     def write_what_fits(descriptor, line):
-        if Disk.room is None:
+        if Disk.room is None or (descriptor == STDERR and not Disk.has_stderr):
             return write(descriptor, line)
         if Disk.room == 0:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -66,19 +69,30 @@ def test_nobody_else_can_read_it(path):
     assert path.stat().st_mode & 0o077 == 0
 
 
-def test_a_full_disk_loses_lines_says_so_and_how_many_once_there_is_room(path, disk, capsys):
+def test_a_full_disk_loses_lines_says_so_and_how_many_once_there_is_room(path, disk, capfd):
     file = RotatingFile(path)
     disk.room = 0
     for _ in range(3):
         file.write(b"lost\n")
-    assert capsys.readouterr().err == (
+    assert capfd.readouterr().err == (
         f"warning: cannot write the log {path} (No space left on device): lines are lost until that is mended\n"
     )
     disk.room = None
     file.write(b"kept\n")
     file.close()
     assert path.read_bytes() == b"kept\n"
-    assert capsys.readouterr().err == f"warning: the log {path} is written again; 3 lines of it were lost\n"
+    assert capfd.readouterr().err == f"warning: the log {path} is written again; 3 lines of it were lost\n"
+
+
+def test_a_full_disk_that_stderr_lies_on_too_harms_nobody(path, disk, capfd):
+    file = RotatingFile(path)
+    disk.room, disk.has_stderr = 0, True
+    file.write(b"lost\n")
+    disk.room = None
+    file.write(b"kept\n")
+    file.close()
+    assert path.read_bytes() == b"kept\n"
+    assert capfd.readouterr().err == f"warning: the log {path} is written again; 1 lines of it were lost\n"
 
 
 def test_a_line_that_was_torn_does_not_spoil_the_next(path, disk):
@@ -92,7 +106,7 @@ def test_a_line_that_was_torn_does_not_spoil_the_next(path, disk):
     assert path.read_bytes() == b"tor\nwhole\nas well\n"
 
 
-def test_a_file_that_cannot_be_set_aside_grows_on(path, capsys):
+def test_a_file_that_cannot_be_set_aside_grows_on(path, capfd):
     path.with_name("x.log.4").touch()
     path.with_name("x.log.5").mkdir()
     file = RotatingFile(path, bytes_max=20)
@@ -100,7 +114,7 @@ def test_a_file_that_cannot_be_set_aside_grows_on(path, capsys):
         file.write(f"{number:09}\n".encode())
     file.close()
     assert len(path.read_bytes().splitlines()) == 4
-    assert "cannot set the log" in capsys.readouterr().err
+    assert "cannot set the log" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize("where", ["folder", "file/x.log"])

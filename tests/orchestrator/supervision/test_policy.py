@@ -153,6 +153,42 @@ HISTORIES = {
         0.1   ended 78      FATAL
         99    time          FATAL
     """,
+    "what others are in the way of is tried again for ever, ever more seldom": """
+        0     start         STARTING  spawn
+        0.1   ended 75      BACKOFF
+        0.2   time          STARTING  spawn
+        0.3   ended 75      BACKOFF
+        0.5   time          STARTING  spawn
+        0.6   ended 75      BACKOFF
+        1     time          STARTING  spawn
+        1.1   ended 75      BACKOFF
+        2     time          STARTING  spawn
+        2.1   ended 75      BACKOFF
+        3     time          BACKOFF
+        4     time          STARTING  spawn
+        4.1   ended 75      BACKOFF
+        7     time          STARTING  spawn
+        7.1   ended 75      BACKOFF
+        10    time          BACKOFF
+        11    time          STARTING  spawn
+        11.5  answered      RUNNING
+    """,
+    "a crash after that counts from one": """
+        0     start         STARTING  spawn
+        0.1   ended 75      BACKOFF
+        0.2   time          STARTING  spawn
+        0.3   ended 75      BACKOFF
+        0.5   time          STARTING  spawn
+        0.6   ended 1       BACKOFF
+        1     time          STARTING  spawn
+        1.1   ended 1       BACKOFF
+        2     time          STARTING  spawn
+        2.1   ended 1       BACKOFF
+        4     time          STARTING  spawn
+        4.1   ended 1       BACKOFF
+        8     time          STARTING  spawn
+        8.1   ended 1       FATAL
+    """,
     "what cannot be spawned backs off and gives up like the rest": """
         0     start         STARTING  spawn
         0     not-spawned   BACKOFF

@@ -84,6 +84,21 @@ def test_a_node_that_says_it_is_misconfigured_is_not_started_again(make_cluster:
     assert node["restarts"] == 0
 
 
+def test_a_node_whose_disk_is_full_comes_back_by_itself_once_there_is_room(
+    make_cluster: MakeCluster, tmp_path: Path
+) -> None:
+    full = tmp_path / "full"
+    full.touch()
+    limits = Limits(backoff_s=0.05, max_backoff_s=0.05)
+    cluster = make_cluster(HDFC=["--exit", "75", "--exit-if", str(full)], limits=limits)
+    cluster.start()
+    many = 2 * limits.give_up_starts
+    node = cluster.wait(lambda nodes: nodes["HDFC"]["restarts"] > many, "HDFC was started many times")["HDFC"]
+    assert node["state"] != "FATAL"
+    full.unlink()
+    cluster.wait(lambda nodes: nodes["HDFC"]["is_ready"], "HDFC serves")
+
+
 def test_a_fatal_node_comes_back_by_restart_when_its_trouble_is_mended(
     make_cluster: MakeCluster, tmp_path: Path
 ) -> None:
