@@ -74,8 +74,9 @@ matrix: setup ## crash at every crash point under load, and judge what comes of 
 login-timing: setup ## whether the clock tells who has an account; SAMPLES=n of each
 	PYTHONPATH=.:proto $(PY) -m tests.security.login_timing --samples $(or $(SAMPLES),500)
 
-fuzz: setup ## what nobody would send, to every RPC and text; FOR=60s, SEED=n, TARGETS="Pay users"
-	PYTHONPATH=.:proto $(PY) -m tests.fuzz --for $(or $(FOR),60s) --seed $(or $(SEED),0) $(TARGETS)
+fuzz: setup ## what nobody would send, to every RPC and text; FOR=60s, REQUESTS=n of each at most, SEED=n, TARGETS="Pay users"
+	PYTHONPATH=.:proto $(PY) -m tests.fuzz --for $(or $(FOR),60s) --seed $(or $(SEED),0) \
+		--requests $(or $(REQUESTS),1000000000) $(TARGETS)
 
 .venv-fuzz/.stamp: requirements-fuzz.txt
 	$$(./cluster --which-python) -m venv .venv-fuzz

@@ -56,6 +56,8 @@ Authenticate = Callable[[str, str], Login]
 
 _caller: ContextVar[Caller] = ContextVar("caller")
 _HEALTH = "grpc.health.v1.Health"
+_NOT_OFFERED = frozenset({f"/{_HEALTH}/List"})
+"""What gRPC's own servicer has no answer for."""
 _ANY_CERTIFICATE = Rule(frozenset(PeerKind), frozenset())
 _NOBODY = Rule(frozenset(), frozenset())
 
@@ -80,6 +82,8 @@ def collect_rules(services: Iterable[str]) -> dict[str, Rule]:
         described = descriptor_pool.Default().FindServiceByName(service)
         for method in described.methods:
             name = f"/{service}/{method.name}"
+            if name in _NOT_OFFERED:
+                continue
             rules[name] = _ANY_CERTIFICATE if service == _HEALTH else _read_rule(name, method)
     return rules
 

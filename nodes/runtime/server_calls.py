@@ -47,7 +47,6 @@ _WATCHING = frozenset(
         "/interbank.v1.NodeService/GetStatus",
         "/grpc.health.v1.Health/Check",
         "/grpc.health.v1.Health/Watch",
-        "/grpc.health.v1.Health/List",
     }
 )
 """Asked every moment by whoever watches a node: in the log only when they fail, and

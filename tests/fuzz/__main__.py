@@ -33,6 +33,7 @@ def main() -> int:
     parser.add_argument("--for", dest="for_s", type=parse_duration, default=60.0, help="in all (60s)")
     parser.add_argument("--seed", type=int, default=0, help="makes the same requests again (0)")
     parser.add_argument("targets", nargs="*", help="parts of targets' names; all if none is given")
+    parser.add_argument("--requests", type=int, default=2**63, help="at most so many to each target (no limit)")
     flags = parser.parse_args()
     chosen = [t for t in all_targets() if not flags.targets or any(part in t.name for part in flags.targets)]
     found = 0
@@ -40,7 +41,7 @@ def main() -> int:
         rng = random.Random(f"{flags.seed} {target.name}")
         begins = time.monotonic()
         try:
-            asyncio.run(fuzz(target, rng, for_s=flags.for_s / len(chosen)))
+            asyncio.run(fuzz(target, rng, for_s=flags.for_s / len(chosen), requests=flags.requests))
         except Finding as finding:
             found += 1
             print(f"FINDING {finding}")

@@ -60,7 +60,7 @@ class Mutator:
     """Makes requests of one message type, by ``rng``; ``good`` makes a right one to start from."""
 
     def __init__(self, rng: random.Random, descriptor: Descriptor, good: Callable[[], Message]) -> None:
-        self._rng = rng
+        self.rng = self._rng = rng
         self._type = GetMessageClass(descriptor)
         self._good = good
 

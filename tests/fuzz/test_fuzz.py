@@ -5,9 +5,10 @@ import random
 import grpc
 import pytest
 
+from nodes.runtime.access import collect_rules
 from tests.fuzz.__main__ import fuzz
-from tests.fuzz.targets import Finding, all_targets
-from tests.fuzz.world import SHELL, World
+from tests.fuzz.targets import BankAnswers, Finding, RpcTarget, all_targets
+from tests.fuzz.world import SERVICES, SHELL, World
 
 REQUESTS = 300
 
@@ -26,20 +27,34 @@ async def test_requests_reach_what_lies_behind_the_checks(rpc):
     assert target.codes["OK"] > 10
 
 
+def test_every_rpc_of_every_node_is_fuzzed():
+    fuzzed = {
+        (target._node, target._rpc)
+        for target in all_targets()
+        if type(target) is not BankAnswers and isinstance(target, RpcTarget)
+    }
+    offered = {
+        (node, name.removeprefix("/interbank.v1.").removeprefix("/grpc.health.v1."))
+        for node, services in SERVICES.items()
+        for name in collect_rules(services)
+    }
+    assert offered == fuzzed
+
+
 async def test_money_moves_in_this_world():
     world = World()
     [target] = [target for target in all_targets() if target.name == "PaymentService/Pay"]
     request = target.good(random.Random(3)).SerializeToString()
-    code, _ = await world.call("PaymentService/Pay", request, SHELL)
+    code, _ = await world.call("gateway", "PaymentService/Pay", request, SHELL)
     assert code is grpc.StatusCode.OK
     assert world.store.tally() == (1, 0)
     await world.close()
 
 
 async def test_a_bug_is_found(monkeypatch):
-    async def forget_to_check(self, rpc, content, peer):
+    async def forget_to_check(self, node, rpc, content, peer):
         self.connection.execute("INSERT INTO bank VALUES (?, '')", (content.hex(),))
-        code, details = await honest(self, rpc, content, peer)
+        code, details = await honest(self, node, rpc, content, peer)
         return code, details
 
     honest = World.call
