@@ -31,7 +31,6 @@ from nodes.client.errors import (
     ClientError,
     IdUsed,
     Malformed,
-    NotAllowed,
     NotLoggedIn,
     OutcomeUnknown,
     Overloaded,
@@ -47,8 +46,11 @@ _MESSAGE_ITEMS_MAX = 1024
 _ITEM_BYTES_MAX = 2048
 """Several times what a sound payment has; what is larger must not take its whole message down."""
 _SWEEP_EVERY_S = 0.1
-_NOT_BEGUN = (NotLoggedIn, NotAllowed, Overloaded)
-"""What ends a stream before the gateway has taken anything of what it left unanswered."""
+_NOT_BEGUN = (NotLoggedIn, Overloaded)
+"""What ends a stream before the gateway has taken anything of what it left unanswered.
+
+A certificate that is revoked ends it at once, whatever is under way.
+"""
 
 Stream = grpc.aio.StreamStreamCall[pb.PayManyRequest, pb.PayManyResponse]
 
@@ -192,6 +194,7 @@ class AsyncClient:
             if isinstance(error, NotLoggedIn) and self._credentials[0] and not self._is_fresh:
                 await self._log_in_again()
             else:
+                self._is_fresh = False
                 self._fail(error)
 
     async def _send(self, stream: Stream) -> None:

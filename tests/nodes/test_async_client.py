@@ -3,10 +3,12 @@
 import asyncio
 import json
 import signal
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 import pytest
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from nodes.client import (
     AsyncClient,
@@ -14,6 +16,7 @@ from nodes.client import (
     ClientError,
     GatewayAway,
     Malformed,
+    NotAllowed,
     NotLoggedIn,
     OutcomeUnknown,
     PaymentRequest,
@@ -23,7 +26,8 @@ from nodes.client import (
 from nodes.client.errors import IdUsed
 from nodes.core.names import PeerKind
 from nodes.runtime.tls import load_tls
-from tests.running_nodes import RunningNodes
+from tests.forged_tokens import read_token, sign_token
+from tests.running_nodes import RunningNodes, wait_until
 
 pytestmark = pytest.mark.cluster
 
@@ -149,6 +153,78 @@ async def test_a_login_that_is_over_is_renewed_and_nothing_is_lost(nodes):
         assert [result.outcome for result in results] == ["committed"] * 20
 
 
+async def test_logins_that_keep_ending_under_load_lose_nothing_send_nothing_twice_and_are_renewed_once_each(nodes):
+    """Each login here lives for a second or two, and 40 callers pay one payment after the other meanwhile."""
+    key = load_pem_private_key(nodes.token_key.read_bytes(), password=None)
+    async with dialled(nodes) as client:
+        renew, logins = client._renew, []
+
+        async def renew_for_a_moment():
+            session = await renew()
+            header, claims = read_token(client._metadata[0][1].removeprefix("Bearer "))
+            ends_at = int(time.time()) + 2
+            logins.append(ends_at)
+            token = sign_token(header, claims | {"iat": ends_at - 60, "nbf": ends_at - 60, "exp": ends_at}, key)
+            client._metadata = [("authorization", f"Bearer {token}")]
+            return session
+
+        client._renew = renew_for_a_moment
+        await client.log_in("bob", "bob123")
+        before = balance(nodes, "bob")
+        ends = time.monotonic() + 6
+
+        async def pay_on():
+            return [
+                await client.pay(request(payer="bob@ICICI", payee="alice@HDFC"), timeout_s=30)
+                for _ in iter(lambda: time.monotonic() < ends, False)
+            ]
+
+        results = [result for paid in await asyncio.gather(*(pay_on() for _ in range(40))) for result in paid]
+    assert {(result.outcome, result.replayed) for result in results} == {("committed", False)}
+    assert before - balance(nodes, "bob") == len(results)
+    assert 2 <= len(logins) <= 8
+    assert len(set(logins)) == len(logins), "a login was renewed that had not ended"
+
+
+async def test_a_login_that_was_renewed_for_nobody_and_is_over_is_renewed_again(nodes):
+    async with dialled(nodes) as client:
+        await client.log_in("alice", "alice123")
+        renew, over = client._renew, [("authorization", "Bearer over")]
+        client._metadata = over
+        renewed = asyncio.Event()
+
+        async def renew_too_late():
+            await asyncio.sleep(0.5)
+            client._metadata = over
+            renewed.set()
+
+        client._renew = renew_too_late
+        with pytest.raises(OutcomeUnknown):
+            await client.pay(request(), timeout_s=0.2)
+        await asyncio.wait_for(renewed.wait(), 10)
+        client._renew = renew
+        with pytest.raises(NotLoggedIn):
+            await client.pay(request())
+        assert (await client.pay(request())).outcome == "committed"
+
+
+async def test_a_client_that_is_revoked_meanwhile_is_not_told_that_nothing_was_begun(doomed_nodes):
+    nodes = doomed_nodes
+    async with dialled(nodes) as client:
+        await client.log_in("alice", "alice123")
+        await client.pay(request())
+        nodes.kill("HDFC", signal.SIGSTOP)
+        paying = asyncio.ensure_future(client.pay(request(11), timeout_s=20))
+        await asyncio.to_thread(wait_until, lambda: nodes.status("gateway").gateway.under_way, "a payment")
+        row = {"identity": nodes.authority.identity(PeerKind.CLIENT, "shell").uri, "before": int(time.time()) + 60}
+        nodes.revoked.write_text(json.dumps({"revoked": [row]}))
+        with pytest.raises(OutcomeUnknown):
+            await paying
+        with pytest.raises(NotAllowed):
+            await client.pay(request(12))
+        nodes.kill("HDFC", signal.SIGCONT)
+
+
 async def test_who_is_not_logged_in_is_told_so(nodes):
     async with dialled(nodes) as client:
         with pytest.raises(NotLoggedIn):
@@ -220,9 +296,9 @@ async def resend(client, payment):
                 await asyncio.sleep(0.1)
 
 
-def balance(nodes) -> int:
-    with nodes.client("alice") as alice:
+def balance(nodes, user="alice") -> int:
+    with nodes.client(user) as caller:
         try:
-            return alice.balance("ICICI").available_minor
+            return caller.balance("ICICI").available_minor
         except grpc.RpcError as error:
             pytest.fail(str(error))
