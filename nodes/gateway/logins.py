@@ -1,7 +1,8 @@
 """Logins: a password becomes a token, a token becomes a login, until it expires or is revoked.
 
 A stranger learns nothing here but whether user and password are right together: for a
-user who does not exist the same work is done and the same is answered. The work,
+user who does not exist the same work is done and the same is answered; it is the work for one of the
+users, always the same one for a name, since some may have costlier hashes than others. The work,
 argon2id, is done on two threads with a short queue; beyond it a login is refused at
 once, so that a flood of logins takes neither memory nor the payments' time.
 
@@ -28,7 +29,7 @@ from nodes.gateway.throttle import Throttle
 from nodes.gateway.tokens import TokenIssuer, refuse_token
 from nodes.gateway.users import Users
 from nodes.runtime.access import Login
-from nodes.runtime.passwords import PASSWORD_RULE, hash_password, is_password, verify_password
+from nodes.runtime.passwords import PASSWORD_RULE, hash_password, is_password, make_decoy, verify_password
 from nodes.runtime.refusal import RequestRefused
 
 _THREADS = 2
@@ -80,7 +81,6 @@ class Logins:
         self._revoked = dict(sorted(revocations.revoked_tokens(clock()), key=lambda revoked: revoked[1]))
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="password")
         self._under_way = 0
-        self._nobodys_hash = hash_password(secrets.token_hex())
 
     def close(self) -> None:
         """End the threads; logins that wait for one are cancelled."""
@@ -90,6 +90,12 @@ class Logins:
         """Know these users from now on, and no others."""
         self._users = {name: user for name, user in users.items() if not user.is_disabled}
         self._stamps = {name: _stamp(user) for name, user in self._users.items()}
+        hashes = sorted(user.password_hash for user in self._users.values()) or [
+            hash_password(secrets.token_hex())
+        ]
+        self._decoys = list(map(make_decoy, hashes))
+        # What only the users file tells, so that it outlives a start and nobody can tell who would get which.
+        self._decoy_key = hashlib.sha256("".join(hashes).encode()).digest()
 
     async def log_in(self, user: str, password: str, thumbprint: str) -> LoggedIn:
         """Give a token for the certificate of ``thumbprint``; raises `RequestRefused`."""
@@ -98,8 +104,8 @@ class Logins:
             said = "too many logins at once: try again"
             raise RequestRefused(grpc.StatusCode.RESOURCE_EXHAUSTED, said, retry_after_s=_RETRY_AFTER_S)
         self._throttle.charge(user, thumbprint)
-        known = self._users.get(user)
-        is_right = await self._check_password(password, known.password_hash if known else self._nobodys_hash)
+        known, decoy = self._users.get(user), self._find_decoy(user)
+        is_right = await self._check_password(password, known.password_hash if known else decoy)
         # Who has changed meanwhile was asked for a password that is no longer theirs.
         if known is None or not is_right or self._users.get(user) != known:
             raise RequestRefused(grpc.StatusCode.UNAUTHENTICATED, "user or password is wrong")
@@ -126,6 +132,11 @@ class Logins:
         if user is None or user.role != login.role or self._stamps[user.name] != stamp:
             refuse_token("the user's role or password has changed: log in again")
         return login
+
+    def _find_decoy(self, user: str) -> str:
+        """Return what the password of somebody who is not there is compared with."""
+        picked = hashlib.blake2b(user.encode(), digest_size=8, key=self._decoy_key).digest()
+        return self._decoys[int.from_bytes(picked) % len(self._decoys)]
 
     async def _check_password(self, password: str, password_hash: str) -> bool:
         self._under_way += 1

@@ -8,6 +8,7 @@ Source: RFC 9106; OWASP Password Storage Cheat Sheet.
 
 import os
 import unicodedata
+from base64 import b64encode
 
 from cryptography.exceptions import InvalidKey
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
@@ -38,6 +39,17 @@ def verify_password(password: str, password_hash: str) -> bool:
     except InvalidKey:
         return False
     return True
+
+
+def make_decoy(password_hash: str) -> str:
+    """Return a hash of no password at all that takes the same time to check: cost and lengths are kept."""
+    *costs, salt, derived = password_hash.split("$")
+    return "$".join((*costs, _random_like(salt), _random_like(derived)))
+
+
+def _random_like(text: str) -> str:
+    """Return random bytes in base64 without padding, as many as ``text`` has."""
+    return b64encode(os.urandom(len(text) * 3 // 4)).rstrip(b"=").decode()
 
 
 def _encode(password: str) -> bytes:

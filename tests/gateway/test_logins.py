@@ -144,6 +144,40 @@ async def test_wrong_password_and_unknown_user_are_answered_alike(logins: Logins
     assert wrong.message == unknown.message == "user or password is wrong"
 
 
+COSTLY = "$argon2id$v=19$m=38912,t=5,p=2$" + "A" * 22 + "$" + "B" * 43
+"""A hash of twice the memory and more passes."""
+
+
+def cost_of(password_hash: str) -> tuple[str, int, int]:
+    *costs, salt, derived = password_hash.split("$")
+    return "$".join(costs), len(salt), len(derived)
+
+
+async def test_strangers_cost_what_some_user_costs_each_name_always_the_same(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A user with a costlier hash is not told from strangers by the clock, nor are the others."""
+    asked: list[str] = []
+    monkeypatch.setattr(module, "verify_password", lambda _, password_hash: asked.append(password_hash))
+    users = USERS | {"rich": replace(USERS["alice"], name="rich", password_hash=COSTLY)}
+    costs = []
+    for _ in range(2):  # a restart changes nothing
+        logins = gateway.start(users)
+        for number in range(300):
+            gateway.clock.now += 60
+            await refusal_of_login(logins, f"stranger{number}", "guess")
+        costs.append([cost_of(password_hash) for password_hash in asked])
+        asked.clear()
+    assert costs[0] == costs[1]
+    assert set(costs[0]) == {cost_of(user.password_hash) for user in users.values()}
+    assert 50 < costs[0].count(cost_of(COSTLY)) < 150
+
+
+async def test_nobody_gets_in_where_there_are_no_users(gateway: Gateway) -> None:
+    refused = await refusal_of_login(gateway.start({}), "alice", "alice123")
+    assert refused.code == grpc.StatusCode.UNAUTHENTICATED
+
+
 async def test_an_unknown_user_costs_the_work_of_a_known_one(
     logins: Logins, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,7 +1,7 @@
 import pytest
 
 from nodes.core.users import parse_users
-from nodes.runtime.passwords import hash_password, is_password, verify_password
+from nodes.runtime.passwords import hash_password, is_password, make_decoy, verify_password
 
 
 def test_a_password_is_right_and_any_other_is_not() -> None:
@@ -34,3 +34,12 @@ def test_what_cannot_be_a_password_is_not_hashed(text: str) -> None:
 def test_a_broken_hash_is_matched_by_nothing() -> None:
     assert not verify_password("alice123", "alice123")
     assert not verify_password("alice123", hash_password("alice123")[:-2])
+
+
+def test_a_decoy_costs_the_same_and_is_the_hash_of_nothing():
+    hashed = hash_password("alice123")
+    decoy = make_decoy(hashed)
+    assert decoy.split("$")[:4] == hashed.split("$")[:4]
+    assert list(map(len, decoy.split("$"))) == list(map(len, hashed.split("$")))
+    assert decoy.split("$")[4:] != hashed.split("$")[4:]
+    assert not verify_password("alice123", decoy)
