@@ -24,6 +24,7 @@ COMMANDS = {
     "restart": "Restart a node, or all, one after another.",
     "audit": "Prove that no money was made or lost, or say what is wrong.",
     "indoubt": "Look at what banks hold without knowing the decision.",
+    "recover": "Make the gateway's records anew when its file was lost.",
     "settlement": "Show what the banks owe each other.",
     "payment": "Show all that is known of a payment.",
     "chaos": "Break nodes on purpose.",

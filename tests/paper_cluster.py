@@ -46,7 +46,7 @@ class PaperCluster:
         deaf: str = "",
         away: str = "",
     ) -> UUID:
-        """Let alice pay bob. A ``deaf`` bank votes and does not hear the decision; one ``away`` hears nothing."""
+        """Let alice pay bob. ``deaf`` banks vote and do not hear the decision; one ``away`` hears nothing."""
         payment_id = uuid4()
         payment = Payment(payment_id.bytes, "alice", payer_bank, "bob", payee_bank, amount_minor, "INR", "")
         begun = self._take_turn([gateway_turn.Begin(payment, None)])
@@ -60,7 +60,7 @@ class PaperCluster:
             self.now_us += 2_000_000
         decided = self._take_turn(votes)
         for bank, decides in decided.decides.items():
-            if bank not in (deaf, away):
+            if bank not in (*deaf.split(), away):
                 self._tell(bank, [], decides)
         return payment_id
 

@@ -6,7 +6,7 @@ is asked for once, however often the audit goes through it: a node under load is
 slow to answer. All nodes are read at the same time.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from typing import NamedTuple
@@ -21,6 +21,7 @@ from nodes.core.books import BankBooks, Chain, GatewayBooks, Page
 from nodes.core.chain import Head, Heard
 from nodes.core.ledger import Account, Hold
 from nodes.core.messages import Contradiction
+from nodes.core.recovery import Recovery
 from nodes.core.resolution import Resolution
 from nodes.runtime.columns import read_columns
 
@@ -34,13 +35,13 @@ class _Read(NamedTuple):
     records: Spool[pb.ReadRecordsResponse]
     links: Spool[pb.ReadLinksResponse]
 
-    def chain(self, acts: Sequence[tuple[int, str]] = ()) -> Chain:
+    def chain(self) -> Chain:
         heard = [
             (told.link, Heard(told.node, told.number, told.hash))
             for page in self.links.pages()
             for told in page.heard
         ]
-        return Chain(lambda: (_read_head(link) for page in self.links.pages() for link in page.links), heard, acts)
+        return Chain(lambda: (_read_head(link) for page in self.links.pages() for link in page.links), heard)
 
 
 @contextmanager
@@ -105,9 +106,14 @@ def _open_gateway(epoch: int, until: int, read: _Read) -> GatewayBooks:
         for each in page.resolutions
         if each.link <= until
     ]
-    acts = [(link, resolution.act) for link, resolution in resolutions]
+    recoveries = [
+        Recovery(each.link, each.follows, each.who, each.why, each.at_us, each.heads)
+        for page in read.standing
+        for each in page.recoveries
+    ]
     resolved = [resolution for _, resolution in resolutions]
-    return GatewayBooks(epoch, decisions, contradictions, resolved, read.chain(acts))
+    chain = read.chain().with_acts(resolutions, recoveries)
+    return GatewayBooks(epoch, decisions, contradictions, resolved, chain, recoveries)
 
 
 def _open_bank(name: str, read: _Read) -> BankBooks:

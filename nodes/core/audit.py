@@ -25,12 +25,13 @@ from itertools import islice
 from typing import NamedTuple
 
 from nodes.core.books import BankBooks, Chain, GatewayBooks, Page, Pages, Row, Told, read_entry
-from nodes.core.chain import begin_chain, explain_head
+from nodes.core.chain import Heard, begin_chain, explain_head
 from nodes.core.chain_check import ChainCheck
 from nodes.core.ledger import compare_accounts, paid_in_account
 from nodes.core.matching import Matching, find_repeated_decisions
 from nodes.core.messages import Outcome, PaymentKey
 from nodes.core.reconciliation import Finding, Reconciliation
+from nodes.core.recovery import Recovery
 from nodes.core.resolution import Resolution
 
 _IDS_AT_ONCE = 1_000_000
@@ -64,6 +65,8 @@ class Report(NamedTuple):
     in_doubt: int
     resolutions: Sequence[Resolution]
     """What operators settled by hand: no fault, and never to be overlooked."""
+    recoveries: Sequence[Recovery] = ()
+    """When the gateway's records were made anew from the banks' books: the same."""
 
 
 def audit(gateway: GatewayBooks, banks: Sequence[BankBooks], told: Iterable[Told] = ()) -> Report:
@@ -92,7 +95,8 @@ def audit(gateway: GatewayBooks, banks: Sequence[BankBooks], told: Iterable[Told
     findings += (Finding("chain", "gateway", said) for said in decided.end())
     for journal in journals.values():
         findings += journal.end()
-    findings += _check_heads({"gateway": gateway.chain, **{bank.name: bank.chain for bank in banks}})
+    given_up = gateway.recoveries[-1].given_up() if gateway.recoveries else {}
+    findings += _check_heads({"gateway": gateway.chain, **{bank.name: bank.chain for bank in banks}}, given_up)
     suspects = matching.suspects()
     suspects |= find_repeated_decisions(gateway.decisions, 1 + decided.count // _IDS_AT_ONCE)
     found, on_the_way = _look_closer(suspects, gateway, banks, {each.key: each for each in told})
@@ -101,7 +105,7 @@ def audit(gateway: GatewayBooks, banks: Sequence[BankBooks], told: Iterable[Told
     findings += _check_money(money)
     in_doubt = sum(len(bank.holds) for bank in banks)
     entries = sum(journal.count for journal in journals.values())
-    return Report(findings, money, decided.count, entries, in_doubt, gateway.resolutions)
+    return Report(findings, money, decided.count, entries, in_doubt, gateway.resolutions, gateway.recoveries)
 
 
 def _look_closer(
@@ -143,6 +147,14 @@ def _in_time(
 
 
 # -- each node against itself, and against what others heard of it ---------------
+
+
+def check_journal(bank: BankBooks) -> Iterator[Finding]:
+    """Compare a bank's books with themselves alone."""
+    journal = _Journal(bank)
+    for page in bank.entries():
+        yield from journal.take(page)
+    yield from journal.end()
 
 
 class _Journal:
@@ -190,13 +202,19 @@ def _is_opening(row: Row) -> bool:
     return entry.debit_account == paid_in_account(entry.currency) and entry.credit_account == entry.payer
 
 
-def _check_heads(chains: Mapping[str, Chain]) -> Iterator[Finding]:
-    """Compare what nodes heard of each other's chains with those chains; the oldest difference of each is told."""
+def _check_heads(chains: Mapping[str, Chain], given_up: Mapping[str, Heard]) -> Iterator[Finding]:
+    """Compare what nodes heard of each other's chains with those chains; the oldest difference of each is told.
+
+    What banks had heard of the gateway's up to what was ``given_up`` at a recovery is left out.
+    """
     for node, chain in chains.items():
         heard = {
             listener: sorted(told for _, told in other.heard if told.node == node)
             for listener, other in chains.items()
         }
+        if node == "gateway":
+            for listener, last in given_up.items():
+                heard[listener] = [told for told in heard.get(listener, ()) if told.number > last.number]
         wanted = {told.number for all_told in heard.values() for told in all_told}
         links = {link.number: link for link in (begin_chain(node), *chain.links()) if link.number in wanted}
         for listener, all_told in heard.items():

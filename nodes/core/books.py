@@ -6,12 +6,15 @@ gone through at a fraction of what rows cost. Records that were altered by hand 
 anything: numbers stand here as they are found, not as enums.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, NamedTuple, Self
 
 from nodes.core.chain import Head, Heard
 from nodes.core.ledger import Account, Entry, Hold
 from nodes.core.messages import Contradiction, Decision, Outcome, Payment, PaymentKey
+from nodes.core.recovery import Recovery
 from nodes.core.resolution import Resolution
 
 Row = tuple[Any, ...]
@@ -30,6 +33,18 @@ class Chain(NamedTuple):
     links: Callable[[], Iterator[Head]]
     heard: Sequence[tuple[int, Heard]]
     acts: Sequence[tuple[int, str]] = ()
+    jumps: Mapping[int, int] = MappingProxyType({})
+    """Which link each link of a recovery follows."""
+
+    def newest(self) -> Head | None:
+        """Return the newest link, None if there is none. Reads all."""
+        return next(iter(deque(self.links(), maxlen=1)), None)
+
+    def with_acts(self, resolutions: Sequence[tuple[int, Resolution]], recoveries: Sequence[Recovery]) -> Self:
+        """Return the chain with what operators did, each in its link."""
+        acts = [(link, resolution.act) for link, resolution in resolutions]
+        acts += [(recovery.link, recovery.act) for recovery in recoveries]
+        return self._replace(acts=acts, jumps={recovery.link: recovery.follows for recovery in recoveries})
 
 
 class GatewayBooks(NamedTuple):
@@ -40,6 +55,7 @@ class GatewayBooks(NamedTuple):
     contradictions: Sequence[Contradiction]
     resolutions: Sequence[Resolution]
     chain: Chain
+    recoveries: Sequence[Recovery] = ()
 
 
 class BankBooks(NamedTuple):

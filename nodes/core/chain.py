@@ -6,7 +6,8 @@ again and their hashes made anew. Who can write the file can also make the whole
 anew; therefore nodes tell each other their *heads* now and then, and each puts on
 record, in a link of its own, what it heard. A chain that was cut or made anew does not
 hold the hash that others have heard: to hide a change one has to change every node.
-What operators did by hand (an *act*, a line of text) has a link of its own in the same chain.
+What operators did by hand (an *act*, a line of text) has a link of its own in the same chain. One act, the
+recovery of a node's records (`nodes.core.recovery`), leaves out the numbers of links that were lost.
 
 Hashed are columns, not rows: that is five times cheaper, and the price of a payment
 is what counts (0.2 us). No text may hold a line end, which separates texts here;
@@ -96,12 +97,16 @@ def _encode(column: Sequence[Any]) -> bytes:
 
 
 class Found(NamedTuple):
-    """What is there that a link should cover: so many ``records`` in columns, what was heard, and acts."""
+    """What is there that a link should cover: so many ``records`` in columns, what was heard, and acts.
+
+    ``follows`` is the number of the link that it should follow, None for the one before.
+    """
 
     columns: Iterable[Sequence[Any]]
     records: int
     heard: Sequence[Heard] = ()
     acts: Sequence[str] = ()
+    follows: int | None = None
 
 
 def find_break(before: Head, link: Head, found: Found) -> str:
@@ -110,12 +115,12 @@ def find_break(before: Head, link: Head, found: Found) -> str:
     what = f"records {before.last_sequence + 1} to {link.last_sequence}"
     if not wanted:
         what = f"acts of operators after record {link.last_sequence}"
-    if link.number != before.number + 1:
+    if before.number != (link.number - 1 if found.follows is None else found.follows):
         return f"links {before.number + 1} to {link.number - 1} of the chain are gone"
     if found.records != wanted:
         return f"{what}: {found.records} are there, {wanted} were written (link {link.number})"
     try:
-        is_intact = extend_by_columns(before, *found) == link
+        is_intact = extend_by_columns(before._replace(number=link.number - 1), *found[:-1]) == link
     except Unchainable:
         is_intact = False
     return "" if is_intact else f"{what} are not what was written (link {link.number})"

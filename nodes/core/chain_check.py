@@ -28,6 +28,7 @@ class ChainCheck:
         """Records that no link has covered yet; the next may need more of them."""
         self._heard = _group(chain.heard)
         self._acts = _group(chain.acts)
+        self._jumps = chain.jumps
 
     def take(self, page: Page) -> Iterator[str]:
         """Check all links whose records have all gone by."""
@@ -62,8 +63,8 @@ class ChainCheck:
 
     def _check(self, before: Head, link: Head, start: int, end: int) -> str:
         columns = (column[start:end] for column in self._rest[self._skips :]) if start < end else ()
-        found = Found(columns, end - start, self._heard.get(link.number, ()), self._acts.pop(link.number, ()))
-        return find_break(before, link, found)
+        covered = self._heard.get(link.number, ()), self._acts.pop(link.number, ()), self._jumps.get(link.number)
+        return find_break(before, link, Found(columns, end - start, *covered))
 
 
 def _group(items: Iterable[tuple[int, Item]]) -> dict[int, list[Item]]:

@@ -40,6 +40,8 @@ from typing import Any, NamedTuple
 
 from nodes.core.authority import Authority
 from nodes.core.messages import (
+    LOST_MEMO,
+    UNKNOWN_USER,
     Contradiction,
     Decide,
     Decision,
@@ -162,6 +164,8 @@ class Coordinator:
         self.connected: dict[str, bool] = {}
         self.resolved: dict[TransactionKey, bool] = {}
         """What operators have settled by hand: whether it commits."""
+        self.unknown: set[TransactionKey] = set()
+        """What banks held when the gateway's records were made anew, and its old ones might have committed."""
         self._timeout_ms = timeout_ms
         self._capacity = capacity
         self._bank_capacity = bank_capacity
@@ -270,6 +274,8 @@ class Coordinator:
                 answers.append(Decide(payment_id, payer, epoch, decision.is_committed))
             elif (payment_id, payer, epoch) in self.resolved:
                 answers.append(Decide(payment_id, payer, epoch, self.resolved[payment_id, payer, epoch]))
+            elif (payment_id, payer, epoch) in self.unknown:
+                continue
             elif epoch > self.epoch:
                 said = f"{bank} holds a transaction of epoch {epoch}"
                 self.contradict(Contradiction(*key, epoch, said, f"epoch {self.epoch}"))
@@ -289,6 +295,8 @@ class Coordinator:
         key, epoch = transaction[:2], transaction[2]
         recorded = recorded or self._effects.decisions.get(key)
         resolved = self.resolved.get(transaction)
+        if transaction in self.unknown and resolved is None:
+            return Standing(None, False, f"the gateway's records of epoch {epoch} were lost")
         return judge(epoch, recorded, resolved, is_open=key in self.open, gateway_epoch=self.epoch)
 
     def resolve(self, resolution: Resolution, banks: Mapping[str, State | None], recorded: Decision | None) -> str:
@@ -298,6 +306,12 @@ class Coordinator:
         if not objection:
             self.resolved[resolution.transaction] = resolution.commit
         return objection
+
+    def recall_unknown(self, found: Iterable[Contradiction]) -> None:
+        """Take what an operator has to settle; none of it is begun again under its id."""
+        for payment_id, payer, epoch, said, _ in found:
+            self.unknown.add((payment_id, payer, epoch))
+            self._contradicted[payment_id, payer] = said.partition(" ")[0]
 
     def connect(
         self, bank: str, in_doubt: Iterable[TransactionKey], recorded: Mapping[PaymentKey, Decision]
@@ -376,7 +390,9 @@ class Coordinator:
 
 
 def _compare(known: Payment, asked: Payment) -> Differs | None:
-    if known == asked:
+    if known.memo == LOST_MEMO:
+        asked = asked._replace(memo=LOST_MEMO)
+    if known == asked or known.payee == UNKNOWN_USER:
         return None
     name = next(name for name in Payment._fields if getattr(known, name) != getattr(asked, name))
     return Differs(_FIELDS_AS_ASKED.get(name, name))

@@ -181,6 +181,11 @@ def clearing_account(bank: str, currency: str) -> str:
     return f"@{bank}/{currency}"
 
 
+def find_other_bank(account: str) -> str:
+    """Return the bank that a clearing account is for; empty for any other account."""
+    return account[1:].partition("/")[0] if account.startswith("@") and not account.startswith("@paid-in/") else ""
+
+
 def paid_in_account(currency: str) -> str:
     """Name the account that what comes from outside is debited to."""
     return f"@paid-in/{currency}"

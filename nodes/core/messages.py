@@ -17,6 +17,13 @@ TransactionKey = tuple[bytes, str, int]
 """(payment id, payer, epoch of the gateway that tries)."""
 
 
+LOST_MEMO = "\x7f"
+"""Stands for the memo of a payment that was made anew from its banks' books, which keep none; no memo is such."""
+
+UNKNOWN_USER = "?"
+"""Stands for the payee of a declined payment of which its bank kept nothing but the id; no user is called so."""
+
+
 class Outcome(IntEnum):
     """How a payment stands; the values are those of interbank.v1.Outcome."""
 

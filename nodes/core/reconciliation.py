@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from nodes.core.books import BankBooks, GatewayBooks, Told, read_decision, read_entry
 from nodes.core.ledger import Entry, Hold, clearing_account
-from nodes.core.messages import Decision, Outcome, Payment, PaymentKey
+from nodes.core.messages import UNKNOWN_USER, Decision, Outcome, Payment, PaymentKey
 from nodes.core.violations import format_payment_id
 
 
@@ -152,9 +152,9 @@ class Reconciliation:
             decided = self._decided.get(key)
             recorded = "no decision" if decided is None else _name(decided.outcome)
             if each.outcome is None:
-                if decided is not None and decided.is_committed and _asked(decided.payment) == each[1:5]:
+                if decided is not None and decided.is_committed and _is_asked(decided.payment, each):
                     self._find("told", "client", key, "was told that it will not be paid; on record is: committed")
-            elif decided is None or decided.outcome != each.outcome or _asked(decided.payment) != each[1:5]:
+            elif decided is None or decided.outcome != each.outcome or not _is_asked(decided.payment, each):
                 said = f"was told {each.outcome.name.lower()}; on record is: {recorded}"
                 same = decided is not None and decided.outcome == each.outcome
                 self._find(
@@ -166,9 +166,11 @@ def _name(outcome: int) -> str:
     return Outcome(outcome).name.lower() if outcome in set(Outcome) else f"outcome {outcome}"
 
 
-def _asked(payment: Payment) -> tuple[str, str, int, str]:
+def _is_asked(payment: Payment, told: Told) -> bool:
+    """Tell whether a payment is what its client asked for; of one, nothing but the id may be left."""
     _, payer, payer_bank, payee, payee_bank, amount_minor, currency, _ = payment
-    return f"{payer}@{payer_bank}", f"{payee}@{payee_bank}", amount_minor, currency
+    asked = f"{payer}@{payer_bank}", f"{payee}@{payee_bank}", amount_minor, currency
+    return payee == UNKNOWN_USER or asked == told[1:5]
 
 
 def _moved(moved: Entry | Hold) -> tuple[str, str, int, str]:

@@ -14,6 +14,13 @@ from typing import NamedTuple
 
 from nodes.core.messages import Decision, TransactionKey
 
+WHY_MAX = 200
+
+
+def is_reason(why: str) -> bool:
+    """Tell whether ``why`` may be put on record: one line, not too long."""
+    return 0 < len(why) <= WHY_MAX and why.isprintable()
+
 
 class Resolution(NamedTuple):
     """An operator's word on a transaction: ``who`` gave it and ``why``."""

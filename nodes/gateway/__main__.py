@@ -245,6 +245,8 @@ class Status:
             gateway.money_age_ms = int((time.monotonic() - verdict.at_s) * 1000)
         for link in self._loop.links.values():
             gateway.banks.add(name=link.name, address=link.address, is_connected=link.is_connected)
+        differences = {link.difference for link in self._loop.links.values() if link.difference}
+        status.warnings.extend(sorted(differences))
 
 
 if __name__ == "__main__":

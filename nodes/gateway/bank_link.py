@@ -100,6 +100,8 @@ class BankLink:
         self.name = name
         self._token_keys = token_keys
         self.address = ""
+        self.difference = ""
+        """Why a bank that is there is not dealt with: its books, or the gateway's, are not the newest."""
         self.is_tried = asyncio.Event()
         """Set once the bank was reached, or could not be, for the first time."""
         self._open_channel = open_channel
@@ -245,9 +247,9 @@ class BankLink:
         """Have nothing to do with a bank when its books, or ours, are not those that the other knows."""
         request = pb.CompareHeadsRequest(number=self._events.heads.heard_number(self.name))
         response = await stub.CompareHeads(request, timeout=_OPENING_TIMEOUT_S)
-        difference = self._events.heads.find_difference(self.name, response)
-        if difference:
-            raise HeadsDiffer(difference)
+        self.difference = self._events.heads.find_difference(self.name, response)
+        if self.difference:
+            raise HeadsDiffer(self.difference)
 
     def _report(self, error: Exception) -> None:
         details = (

@@ -7,7 +7,18 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from interbank.v1 import bank_pb2, payment_pb2
 
 from nodes.core.authority import Authority
-from nodes.core.messages import Decide, Decision, Outcome, Payment, Prepare, Reason, TransactionKey, Vote, VoteKind
+from nodes.core.messages import (
+    LOST_MEMO,
+    Decide,
+    Decision,
+    Outcome,
+    Payment,
+    Prepare,
+    Reason,
+    TransactionKey,
+    Vote,
+    VoteKind,
+)
 from nodes.core.violations import format_payment_id, parse_payment
 
 _VOTE_KINDS = {kind.value: kind for kind in VoteKind}
@@ -108,7 +119,7 @@ def _write_payment(payment: Payment, user: str, created_at_us: int) -> payment_p
         payee_account=f"{payment.payee}@{payment.payee_bank}",
         amount_minor=payment.amount_minor,
         currency=payment.currency,
-        memo=payment.memo,
+        memo="" if payment.memo == LOST_MEMO else payment.memo,
         direction=_direction(payment, user),
         created_at=write_time(created_at_us),
     )

@@ -7,16 +7,15 @@ import grpc
 from interbank.v1 import bank_pb2
 from interbank.v1 import operator_pb2 as pb
 
+from nodes.core.ledger import find_other_bank
 from nodes.core.messages import TransactionKey
 from nodes.core.names import is_user_name
-from nodes.core.resolution import Resolution, State
+from nodes.core.resolution import WHY_MAX, Resolution, State, is_reason
 from nodes.core.soundness import Unsound, demand_sound_keys
 from nodes.gateway.conversions import read_keys
 from nodes.gateway.loop import GatewayLoop
 from nodes.gateway.store import GatewayStore
 from nodes.runtime.refusal import RequestRefused
-
-_WHY_MAX = 200
 
 
 class InDoubt:
@@ -37,8 +36,8 @@ class InDoubt:
         [key] = _read_sound_keys([request.transaction])
         if not is_user_name(request.who):
             raise RequestRefused(grpc.StatusCode.INVALID_ARGUMENT, "who: must be a name")
-        if not (0 < len(request.why) <= _WHY_MAX and request.why.isprintable()):
-            said = f"why: must be a line of 1 to {_WHY_MAX} characters"
+        if not is_reason(request.why):
+            said = f"why: must be a line of 1 to {WHY_MAX} characters"
             raise RequestRefused(grpc.StatusCode.INVALID_ARGUMENT, said)
         try:
             banks = await self._gather_states(request.bank, key)
@@ -61,8 +60,7 @@ class InDoubt:
             raise RequestRefused(grpc.StatusCode.NOT_FOUND, f"{bank} does not hold this transaction in doubt")
         states: dict[str, State | None] = {bank: State.PREPARED}
         for account in (held.debit_account, held.credit_account):
-            if account.startswith("@"):
-                other = account[1:].partition("/")[0]
+            if other := find_other_bank(account):
                 states[other] = await self._find_state(other, key)
         return states
 

@@ -15,6 +15,7 @@ from interbank.v1 import bank_pb2 as pb
 from nodes.core.authority import Authority
 from nodes.core.coordinator import Answer, Coordinator, Effects
 from nodes.core.messages import Contradiction, Decide, Decision, Payment, TransactionKey
+from nodes.core.recovery import RECORDS_LOST
 from nodes.core.resolution import Resolution, State
 from nodes.core.soundness import demand_sound_keys
 from nodes.gateway.bank_link import BankEvents, BankLink, Batch
@@ -68,6 +69,7 @@ class GatewayLoop:
     ) -> None:
         self.coordinator = coordinator
         coordinator.resolved.update((each.transaction, each.commit) for _, each in store.resolutions())
+        coordinator.recall_unknown(each for each in store.contradictions() if each.recorded == RECORDS_LOST)
         self.links: dict[str, BankLink] = {}
         self._store = store
         self._record = record
@@ -145,7 +147,7 @@ class GatewayLoop:
             connected=lambda bank, opening: self._inbox.put(Connected(bank, read_keys(opening.in_doubt))),
             received=self._receive,
             disconnected=self._lose,
-            heads=Heads(self._store.chain),
+            heads=Heads(self._store.chain, self._store.recoveries()),
         )
 
     def _lose(self, bank: str) -> None:

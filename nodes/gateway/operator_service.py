@@ -80,7 +80,8 @@ class OperatorService(operator_pb2_grpc.OperatorServiceServicer):
 
     def standing(self, cut: int) -> Standing:
         """Return what changes in the gateway's records, for an auditor: the same for every cut."""
-        return Standing((), (), self._store.contradictions(), self._store.resolutions())
+        store = self._store
+        return Standing((), (), store.contradictions(), store.resolutions(), store.recoveries())
 
     async def CollectTotals(self, request: pb.CollectTotalsRequest, context: Context) -> pb.CollectTotalsResponse:
         """Ask every bank for its sums."""

@@ -9,9 +9,11 @@ revoked_token  logins that were ended before they expired
 contradiction  records of gateway and banks that cannot both be true, each once
 concern        which decisions concern whom (`nodes.gateway.history_index`)
 resolution     what operators settled by hand, with who and why, written once; covered by link ``link``
-link, heard    the chain of hashes over decisions and resolutions (`nodes.runtime.chain_table`)
+recovery       how these records were made anew from the banks' books, written once; in link ``link``
+link, heard    the chain of hashes over decisions, resolutions and recoveries (`nodes.runtime.chain_table`)
 """
 
+import os
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Self
@@ -19,13 +21,15 @@ from typing import Any, Self
 import apsw
 
 from nodes.core.messages import Contradiction, Decision, Outcome, Payment, PaymentKey, Reason
+from nodes.core.rebuilding import Rebuilt
+from nodes.core.recovery import Recovery
 from nodes.core.resolution import Resolution
 from nodes.gateway.history_index import HISTORY_SCHEMA, HistoryIndex
 from nodes.runtime.chain_table import CHAIN_SCHEMA, ChainTable
 from nodes.runtime.crash_points import reach
 from nodes.runtime.database import BooksAltered, CommitCount, open_database, select_in
 
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
 SCHEMA = (
     CHAIN_SCHEMA
     + HISTORY_SCHEMA
@@ -42,7 +46,7 @@ CREATE TABLE decision (
     payer_bank TEXT NOT NULL,
     payee TEXT NOT NULL,
     payee_bank TEXT NOT NULL,
-    amount_minor INTEGER NOT NULL CHECK (amount_minor > 0),
+    amount_minor INTEGER NOT NULL CHECK (amount_minor > 0 OR outcome = 3),
     currency TEXT NOT NULL,
     memo TEXT NOT NULL,
     outcome INTEGER NOT NULL CHECK (outcome IN (2, 3)),
@@ -93,10 +97,23 @@ CREATE TRIGGER resolution_is_written_once_1 BEFORE UPDATE ON resolution
 BEGIN SELECT RAISE(ABORT, 'a resolution is written once'); END;
 CREATE TRIGGER resolution_is_written_once_2 BEFORE DELETE ON resolution
 BEGIN SELECT RAISE(ABORT, 'a resolution is written once'); END;
+CREATE TABLE recovery (
+    link INTEGER PRIMARY KEY,
+    follows INTEGER NOT NULL,
+    who TEXT NOT NULL CHECK (who <> ''),
+    why TEXT NOT NULL CHECK (why <> ''),
+    at_us INTEGER NOT NULL,
+    heads TEXT NOT NULL
+) STRICT;
+CREATE TRIGGER recovery_is_written_once_1 BEFORE UPDATE ON recovery
+BEGIN SELECT RAISE(ABORT, 'a recovery is written once'); END;
+CREATE TRIGGER recovery_is_written_once_2 BEFORE DELETE ON recovery
+BEGIN SELECT RAISE(ABORT, 'a recovery is written once'); END;
 """
 )
 
 _RESOLVED = "SELECT payment_id, payer, epoch, is_commit, who, why, at_us FROM resolution"
+_DECISIONS_AT_ONCE = 10_000
 _BY_PAYMENT_IDS = "SELECT * FROM decision WHERE payment_id IN"
 _ROWS = "SELECT * FROM decision WHERE sequence > ? AND sequence <= ? ORDER BY sequence"
 
@@ -177,6 +194,18 @@ class GatewayStore:
         self.chain.append([], resolution.at_us, acts=[resolution.act])
         self._execute("COMMIT")
 
+    def recover(self, recovery: Recovery, rebuilt: Rebuilt) -> None:
+        """Put on record what the banks' books tell; for a file that no gateway serves from yet."""
+        self._execute("BEGIN IMMEDIATE")
+        self._execute("INSERT INTO recovery VALUES (?, ?, ?, ?, ?, ?)", recovery)
+        self._execute("UPDATE epoch SET number = max(number, ?)", (rebuilt.epoch,))
+        self.chain.jump(recovery.link)
+        self.chain.append([], recovery.at_us, acts=[recovery.act])
+        self._execute("COMMIT")
+        for start in range(0, len(rebuilt.decisions), _DECISIONS_AT_ONCE):
+            self.write(rebuilt.decisions[start : start + _DECISIONS_AT_ONCE], (), recovery.at_us)
+        self.write((), rebuilt.unknown, recovery.at_us)
+
     def save_bank(self, name: str, address: str) -> None:
         """Remember where a bank listens."""
         reach("gateway.register.unsaved")
@@ -190,7 +219,24 @@ class GatewayStore:
         reach("gateway.logout.unsaved")
         self._execute("INSERT OR IGNORE INTO revoked_token VALUES (?, ?)", (token_id, expires_at))
 
+    def copy_to(self, path: Path) -> None:
+        """Copy the file, as it is on disk, to ``path``, which must not be there."""
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        copy = apsw.Connection(str(path))
+        with copy.backup("main", self._connection, "main") as backup:
+            backup.step()
+        copy.close()
+
     # -- read -------------------------------------------------------------------
+
+    def epoch(self) -> int:
+        """Return the newest epoch that has begun."""
+        return self._number("SELECT number FROM epoch")
+
+    def decided_keys(self) -> set[PaymentKey]:
+        """Return which payments are decided. Reads everything."""
+        rows: Any = self._execute("SELECT payment_id, payer FROM decision")
+        return set(rows)
 
     def last_sequence(self) -> int:
         """Return the sequence of the newest decision, 0 if there is none."""
@@ -205,9 +251,10 @@ class GatewayStore:
         epoch = self._number("SELECT coalesce((SELECT epoch FROM decision ORDER BY sequence DESC LIMIT 1), 0)")
         if epoch > self._number("SELECT number FROM epoch"):
             altered.append(f"the newest decision is of epoch {epoch}, which has not begun")
-        planted = self._number(f"SELECT count(*) FROM resolution WHERE link > {self.chain.head.number}")  # noqa: S608
+        acts = "SELECT link FROM resolution UNION ALL SELECT link FROM recovery"
+        planted = self._number(f"SELECT count(*) FROM ({acts}) WHERE link > {self.chain.head.number}")  # noqa: S608
         if planted:
-            altered.append(f"{planted} transactions were resolved that no link of the chain covers")
+            altered.append(f"{planted} acts of operators are on record that no link of the chain covers")
         return altered
 
     def tally(self) -> tuple[int, int]:
@@ -223,9 +270,19 @@ class GatewayStore:
         rows: Any = self._execute("SELECT * FROM resolution ORDER BY link")
         return [(link, Resolution(*row)._replace(commit=bool(row[3]))) for link, *row in rows]
 
-    def _acts(self, link: int) -> list[str]:
-        rows: Any = self._execute(f"{_RESOLVED} WHERE link = ?", (link,))
-        return [Resolution(*row).act for row in rows]
+    def recoveries(self) -> list[Recovery]:
+        """Return how these records were made anew, oldest first."""
+        rows: Any = self._execute("SELECT * FROM recovery ORDER BY link")
+        return [Recovery(*row) for row in rows]
+
+    def _acts(self, link: int) -> tuple[list[str], int | None]:
+        rows: Any = self._execute(f"{_RESOLVED} WHERE link = ?", (link,)).fetchall()
+        acts = [Resolution(*row).act for row in rows]
+        recovered: Any = self._execute("SELECT * FROM recovery WHERE link = ?", (link,)).fetchone()
+        if recovered is None:
+            return acts, None
+        recovery = Recovery(*recovered)
+        return [*acts, recovery.act], recovery.follows
 
     def contradictions(self) -> list[Contradiction]:
         """Return all contradictions on record."""

@@ -14,6 +14,7 @@ from interbank.v1 import audit_pb2_grpc, bank_pb2
 
 from nodes.core.ledger import Account, Hold
 from nodes.core.messages import Contradiction
+from nodes.core.recovery import Recovery
 from nodes.core.resolution import Resolution
 from nodes.core.soundness import EPOCH_MAX
 from nodes.runtime.chain_messages import write_head, write_hold_record
@@ -37,6 +38,7 @@ class Standing(NamedTuple):
     contradictions: Sequence[Contradiction]
     resolutions: Sequence[tuple[int, Resolution]] = ()
     """Each with the number of the link that covers it."""
+    recoveries: Sequence[Recovery] = ()
 
 
 class Standings:
@@ -89,6 +91,9 @@ class AuditService(audit_pb2_grpc.AuditServiceServicer):
             holds=map(write_hold_record, standing.holds[page]),
             contradictions=[] if request.start else map(_write_contradiction, standing.contradictions),
             resolutions=[] if request.start else map(_write_resolution, standing.resolutions),
+            recoveries=[]
+            if request.start
+            else [pb.RecoveryRecord(**each._asdict()) for each in standing.recoveries],
             next_start=0 if is_last else page.stop,
         )
 

@@ -3,7 +3,7 @@
 A file that a process still has open is locked, and said to be in use.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from itertools import islice
 from pathlib import Path
@@ -15,20 +15,27 @@ from nodes.core.books import BankBooks, Chain, GatewayBooks, Page
 from nodes.core.chain import Head, Heard
 from nodes.core.ledger import Account, Hold
 from nodes.core.messages import Contradiction
+from nodes.core.recovery import Recovery
 from nodes.core.resolution import Resolution
 from nodes.runtime.database import DatabaseUnusable
 from nodes.runtime.pages import RECORDS_PAGE
 
 
 @contextmanager
-def open_books(gateway: Path, banks: dict[str, Path]) -> Iterator[tuple[GatewayBooks, list[BankBooks]]]:
+def open_books(gateway: Path, banks: Mapping[str, Path]) -> Iterator[tuple[GatewayBooks, list[BankBooks]]]:
     """Open the gateway's file and each bank's; what is read is valid until the end of the block.
 
     Raises `nodes.runtime.database.DatabaseUnusable`.
     """
+    with _open(gateway) as file, open_banks(banks) as opened:
+        yield _read_gateway(file), opened
+
+
+@contextmanager
+def open_banks(banks: Mapping[str, Path]) -> Iterator[list[BankBooks]]:
+    """Do the same for banks alone."""
     with ExitStack() as files:
-        opened = _read_gateway(files.enter_context(_open(gateway)))
-        yield opened, [_read_bank(name, files.enter_context(_open(path))) for name, path in sorted(banks.items())]
+        yield [_read_bank(name, files.enter_context(_open(path))) for name, path in sorted(banks.items())]
 
 
 @contextmanager
@@ -57,13 +64,15 @@ def _read_gateway(connection: apsw.Connection) -> GatewayBooks:
     resolutions = [
         (link, Resolution(*row)) for link, *row in _select(connection, "SELECT * FROM resolution ORDER BY link")
     ]
+    recoveries = [Recovery(*row) for row in _select(connection, "SELECT * FROM recovery ORDER BY link")]
     contradictions = _select(connection, "SELECT payment_id, payer, epoch, said, recorded FROM contradiction")
     return GatewayBooks(
         epoch=next(_select(connection, "SELECT number FROM epoch"))[0],
         decisions=lambda: _select_pages(connection, "SELECT * FROM decision ORDER BY sequence"),
         contradictions=[Contradiction(*row) for row in contradictions],
         resolutions=[resolution for _, resolution in resolutions],
-        chain=_read_chain(connection)._replace(acts=[(link, each.act) for link, each in resolutions]),
+        chain=_read_chain(connection).with_acts(resolutions, recoveries),
+        recoveries=recoveries,
     )
 
 

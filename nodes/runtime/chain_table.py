@@ -43,21 +43,21 @@ _TAIL_LINKS = 2_000
 """What is looked at when a node starts: some 50 ms of work. The audit looks at everything."""
 
 
-Acts = Callable[[int], Sequence[str]]
-"""Returns what operators did by hand that a link covers."""
+Acts = Callable[[int], tuple[Sequence[str], int | None]]
+"""Returns what operators did by hand that a link covers, and which link that one follows if not the one before."""
 
 
 class ChainTable:
     """The chain of one node. ``table`` is what is chained, by its ``columns``, in order; ``acts`` what else is."""
 
     def __init__(
-        self, connection: apsw.Connection, node: str, *, table: str, columns: str, acts: Acts = lambda _: ()
+        self, connection: apsw.Connection, node: str, *, table: str, columns: str, acts: Acts | None = None
     ) -> None:
         self._execute = connection.execute
         self._table = table
         self._range = f"SELECT {columns} FROM {table} WHERE sequence > ? AND sequence <= ? ORDER BY sequence"  # noqa: S608 - our own text
         self._node = node
-        self._acts = acts
+        self._acts: Acts = acts or (lambda _: ((), None))
         self._told: dict[str, Heard] = {}
         self._noted_at_us: dict[str, int] = {}
         self.head = self.head_at(None) or begin_chain(node)
@@ -67,6 +67,10 @@ class ChainTable:
     def hear(self, node: str, head: Head) -> None:
         """Take what another node says of its chain, to be put on record with some later turn."""
         self._told[node] = Heard(node, head.number, head.hash)
+
+    def jump(self, number: int) -> None:
+        """Give the next link this number: those between are given up, as an act in that link must say."""
+        self.head = self.head._replace(number=number - 1)
 
     def append(self, records: Sequence[Record], now_us: int, acts: Sequence[str] = ()) -> None:
         """Add the link of a turn, or of what an operator did; within its transaction, after its records."""
@@ -129,8 +133,9 @@ class ChainTable:
 
     def _find_break(self, before: Head, link: Head) -> str:
         records = self._read(before.last_sequence, link.last_sequence)
-        covered = self._heard_with(link.number), self._acts(link.number)
-        return find_break(before, link, Found(zip(*records, strict=True), len(records), *covered))
+        acts, follows = self._acts(link.number)
+        columns = zip(*records, strict=True)
+        return find_break(before, link, Found(columns, len(records), self._heard_with(link.number), acts, follows))
 
     def _tail_start(self) -> Head:
         """Return the link before those that are looked at when a node starts."""

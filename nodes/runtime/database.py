@@ -129,6 +129,15 @@ def _prepare_schema(connection: apsw.Connection, path: Path, schema: str, versio
         )
 
 
+def sync_folder(folder: Path) -> None:
+    """Make durable which files are in a folder."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 class CommitCount:
     """Counts the transactions that a connection makes durable: each is one fsync of the write-ahead log."""
 

@@ -70,8 +70,14 @@ def _describe(report: Any, is_watched: bool) -> list[str]:
         f" {format_payment_id(each.payment_id)} of {each.payer}, epoch {each.epoch}: {each.why}"
         for each in report.resolutions
     ]
+    recovered = [
+        f"the gateway's records were made anew from the banks' books by {each.who},"
+        f" {datetime.fromtimestamp(each.at_us / 1_000_000).astimezone():%Y-%m-%d %H:%M}: {each.why}"
+        for each in report.recoveries
+    ]
     return [
         *map(str, report.findings),
+        *recovered,
         *resolved,
         f"{time_of_day}money {_describe_money(report)} | {seen} | {verdict}",
     ]
@@ -108,4 +114,5 @@ def _make_document(report: Any) -> dict[str, Any]:
         "resolutions": [
             {**each._asdict(), "payment_id": format_payment_id(each.payment_id)} for each in report.resolutions
         ],
+        "recoveries": [each._asdict() for each in report.recoveries],
     }

@@ -105,6 +105,17 @@ def test_an_act_that_was_added_shows():
     assert breaks(acts={**ACTS, 3: ["planted"]}) == ["records 5 to 5 are not what was written (link 3)"]
 
 
+def test_a_link_may_leave_out_numbers_only_where_a_recovery_says_so():
+    before = extend_chain(START, RECORDS[:1])
+    link = extend_chain(before._replace(number=7), [], [], ["recovered"])
+    there = Found((), 0, acts=["recovered"], follows=1)
+    assert link.number == 8
+    assert find_break(before, link, there) == ""
+    assert find_break(before, link, there._replace(follows=None)) == "links 2 to 7 of the chain are gone"
+    assert find_break(before, link, there._replace(follows=2)) == "links 2 to 7 of the chain are gone"
+    assert find_break(before._replace(hash=bytes(32)), link, there).startswith("acts of operators after record 1")
+
+
 def test_each_node_has_a_chain_of_its_own():
     assert extend_chain(begin_chain("SBI"), RECORDS) != extend_chain(START, RECORDS)
 

@@ -13,7 +13,18 @@ from nodes.core.coordinator import (
     Effects,
     Overloaded,
 )
-from nodes.core.messages import Contradiction, Decide, Decision, Outcome, Payment, Reason, Vote, VoteKind
+from nodes.core.messages import (
+    LOST_MEMO,
+    UNKNOWN_USER,
+    Contradiction,
+    Decide,
+    Decision,
+    Outcome,
+    Payment,
+    Reason,
+    Vote,
+    VoteKind,
+)
 from nodes.core.resolution import Resolution, State
 
 ID = bytes(range(16))
@@ -356,6 +367,35 @@ def test_a_bank_that_makes_contradictions_up_does_not_fill_the_disk(monkeypatch)
     gateway = Gateway()
     gateway.coordinator.answer_inquiry("HDFC", [(*KEY, epoch) for epoch in range(6, 99)], {})
     assert len(gateway.end_turn().contradictions) == 3
+
+
+def test_what_was_lost_is_neither_answered_nor_begun_again_until_an_operator_settles_it():
+    gateway = Gateway()
+    gateway.coordinator.recall_unknown([Contradiction(*KEY, 3, "HDFC holds it for epoch 3", "nothing")])
+    assert gateway.ask("HDFC", epoch=3) == []
+    assert gateway.ask("HDFC", epoch=2) == [Decide(*KEY, 2, commit=False)]
+    assert gateway.begin().answers == [("caller", Contradicted("HDFC"))]
+    word = Resolution(*KEY, 3, False, "eve", "restored", 1)
+    assert gateway.coordinator.resolve(word, {"HDFC": State.PREPARED}, None) == ""
+    assert gateway.ask("HDFC", epoch=3) == [Decide(*KEY, 3, commit=False)]
+    assert "there is nothing to resolve" in gateway.coordinator.resolve(word, {"HDFC": State.PREPARED}, None)
+
+
+@pytest.mark.parametrize(
+    ("known", "asked", "differs"),
+    [
+        (PAYMENT._replace(memo=LOST_MEMO), PAYMENT, None),
+        (PAYMENT._replace(memo=LOST_MEMO), PAYMENT._replace(memo="other"), None),
+        (PAYMENT._replace(memo=LOST_MEMO), PAYMENT._replace(amount_minor=5), Differs("amount_minor")),
+        (PAYMENT._replace(memo=LOST_MEMO, payee=UNKNOWN_USER, amount_minor=0), PAYMENT, None),
+    ],
+)
+def test_of_a_payment_that_was_made_anew_only_what_is_known_is_compared(known, asked, differs):
+    gateway = Gateway()
+    decision = Decision(1, 3, known, DECLINED, Reason.ABORTED_BY_BANK, 5, 6)
+    gateway.coordinator.begin(asked, "caller", decision)
+    [(_, answer)] = gateway.end_turn().answers
+    assert answer == (differs or Decided(decision, replayed=True))
 
 
 def test_an_inquiry_in_the_turn_of_the_decision_hears_it():

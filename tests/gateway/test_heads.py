@@ -59,7 +59,9 @@ def test_heads_that_fit_are_no_difference(store):
     ],
 )
 def test_each_way_in_which_they_differ_is_said(store, response, said):
-    assert Heads(store.chain).find_difference("HDFC", response) == said
+    found, _, hint = Heads(store.chain).find_difference("HDFC", response).partition(";")
+    assert found == said
+    assert ("cluster recover gateway" in hint) is said.startswith("the gateway")
 
 
 @pytest.mark.parametrize("head", [heard(1, b"short"), heard(2**63, b"h" * 32), heard(1, b"")])

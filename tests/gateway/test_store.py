@@ -143,7 +143,7 @@ RESOLVED = Resolution(b"x" * 16, "alice", 9, True, "eve", "restored", 5)
         ("INSERT INTO resolution VALUES (1, zeroblob(16), 'bob', 9, 0, 'eve', 'x', 5)", "acts of operators"),
         (
             "INSERT INTO resolution VALUES (2, zeroblob(16), 'bob', 9, 0, 'eve', 'x', 5)",
-            "1 transactions were resolved",
+            "1 acts of operators are on record that no link",
         ),
     ],
 )

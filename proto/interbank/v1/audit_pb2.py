@@ -26,7 +26,7 @@ from interbank.v1 import access_pb2 as interbank_dot_v1_dot_access__pb2
 from interbank.v1 import bank_pb2 as interbank_dot_v1_dot_bank__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18interbank/v1/audit.proto\x12\x0cinterbank.v1\x1a\x19interbank/v1/access.proto\x1a\x17interbank/v1/bank.proto\"1\n\x13ReadStandingRequest\x12\x0b\n\x03\x63ut\x18\x01 \x01(\x04\x12\r\n\x05start\x18\x02 \x01(\x04\"\xec\x01\n\x14ReadStandingResponse\x12-\n\x08\x61\x63\x63ounts\x18\x01 \x03(\x0b\x32\x1b.interbank.v1.AccountRecord\x12\'\n\x05holds\x18\x02 \x03(\x0b\x32\x18.interbank.v1.HoldRecord\x12\x33\n\x0e\x63ontradictions\x18\x03 \x03(\x0b\x32\x1b.interbank.v1.Contradiction\x12\x12\n\nnext_start\x18\x04 \x01(\x04\x12\x33\n\x0bresolutions\x18\x05 \x03(\x0b\x32\x1e.interbank.v1.ResolutionRecord\"q\n\rAccountRecord\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08\x63urrency\x18\x02 \x01(\t\x12\x14\n\x0cposted_minor\x18\x03 \x01(\x03\x12\x12\n\nheld_minor\x18\x04 \x01(\x03\x12\x16\n\x0eincoming_minor\x18\x05 \x01(\x03\"\x84\x01\n\x10ResolutionRecord\x12)\n\x03key\x18\x01 \x01(\x0b\x32\x1c.interbank.v1.TransactionKey\x12\x0e\n\x06\x63ommit\x18\x02 \x01(\x08\x12\x0b\n\x03who\x18\x03 \x01(\t\x12\x0b\n\x03why\x18\x04 \x01(\t\x12\r\n\x05\x61t_us\x18\x05 \x01(\x03\x12\x0c\n\x04link\x18\x06 \x01(\x04\"2\n\x12ReadRecordsRequest\x12\r\n\x05\x61\x66ter\x18\x01 \x01(\x04\x12\r\n\x05until\x18\x02 \x01(\x04\"t\n\x13ReadRecordsResponse\x12+\n\x07\x65ntries\x18\x01 \x01(\x0b\x32\x1a.interbank.v1.EntryRecords\x12\x30\n\tdecisions\x18\x02 \x01(\x0b\x32\x1d.interbank.v1.DecisionRecords\"\xe4\x01\n\x0c\x45ntryRecords\x12\x11\n\tsequences\x18\x01 \x03(\x03\x12\x13\n\x0bpayment_ids\x18\x02 \x03(\x0c\x12\x0e\n\x06payers\x18\x03 \x03(\t\x12\x0e\n\x06\x65pochs\x18\x04 \x03(\x03\x12\x10\n\x08outcomes\x18\x05 \x03(\x03\x12\x0f\n\x07reasons\x18\x06 \x03(\x03\x12\x16\n\x0e\x64\x65\x62it_accounts\x18\x07 \x03(\t\x12\x17\n\x0f\x63redit_accounts\x18\x08 \x03(\t\x12\x15\n\ramounts_minor\x18\t \x03(\x03\x12\x12\n\ncurrencies\x18\n \x03(\t\x12\r\n\x05\x61t_us\x18\x0b \x03(\x03\"\xa4\x02\n\x0f\x44\x65\x63isionRecords\x12\x11\n\tsequences\x18\x01 \x03(\x03\x12\x0e\n\x06\x65pochs\x18\x02 \x03(\x03\x12\x13\n\x0bpayment_ids\x18\x03 \x03(\x0c\x12\x0e\n\x06payers\x18\x04 \x03(\t\x12\x13\n\x0bpayer_banks\x18\x05 \x03(\t\x12\x0e\n\x06payees\x18\x06 \x03(\t\x12\x13\n\x0bpayee_banks\x18\x07 \x03(\t\x12\x15\n\ramounts_minor\x18\x08 \x03(\x03\x12\x12\n\ncurrencies\x18\t \x03(\t\x12\x13\n\x05memos\x18\n \x03(\tB\x04\xb0\xbb\x18\x01\x12\x10\n\x08outcomes\x18\x0b \x03(\x03\x12\x0f\n\x07reasons\x18\x0c \x03(\x03\x12\x15\n\rcreated_at_us\x18\r \x03(\x03\x12\x15\n\rdecided_at_us\x18\x0e \x03(\x03\"0\n\x10ReadLinksRequest\x12\r\n\x05\x61\x66ter\x18\x01 \x01(\x04\x12\r\n\x05until\x18\x02 \x01(\x04\"c\n\x11ReadLinksResponse\x12&\n\x05links\x18\x01 \x03(\x0b\x32\x17.interbank.v1.ChainHead\x12&\n\x05heard\x18\x02 \x03(\x0b\x32\x17.interbank.v1.HeardHead\"E\n\tHeardHead\x12\x0c\n\x04link\x18\x01 \x01(\x04\x12\x0c\n\x04node\x18\x02 \x01(\t\x12\x0e\n\x06number\x18\x03 \x01(\x04\x12\x0c\n\x04hash\x18\x04 \x01(\x0c\x32\xa2\x02\n\x0c\x41uditService\x12^\n\x0cReadStanding\x12!.interbank.v1.ReadStandingRequest\x1a\".interbank.v1.ReadStandingResponse\"\x07\xaa\xbb\x18\x03\n\x01\x02\x12[\n\x0bReadRecords\x12 .interbank.v1.ReadRecordsRequest\x1a!.interbank.v1.ReadRecordsResponse\"\x07\xaa\xbb\x18\x03\n\x01\x02\x12U\n\tReadLinks\x12\x1e.interbank.v1.ReadLinksRequest\x1a\x1f.interbank.v1.ReadLinksResponse\"\x07\xaa\xbb\x18\x03\n\x01\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18interbank/v1/audit.proto\x12\x0cinterbank.v1\x1a\x19interbank/v1/access.proto\x1a\x17interbank/v1/bank.proto\"1\n\x13ReadStandingRequest\x12\x0b\n\x03\x63ut\x18\x01 \x01(\x04\x12\r\n\x05start\x18\x02 \x01(\x04\"\x9e\x02\n\x14ReadStandingResponse\x12-\n\x08\x61\x63\x63ounts\x18\x01 \x03(\x0b\x32\x1b.interbank.v1.AccountRecord\x12\'\n\x05holds\x18\x02 \x03(\x0b\x32\x18.interbank.v1.HoldRecord\x12\x33\n\x0e\x63ontradictions\x18\x03 \x03(\x0b\x32\x1b.interbank.v1.Contradiction\x12\x12\n\nnext_start\x18\x04 \x01(\x04\x12\x33\n\x0bresolutions\x18\x05 \x03(\x0b\x32\x1e.interbank.v1.ResolutionRecord\x12\x30\n\nrecoveries\x18\x06 \x03(\x0b\x32\x1c.interbank.v1.RecoveryRecord\"q\n\rAccountRecord\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08\x63urrency\x18\x02 \x01(\t\x12\x14\n\x0cposted_minor\x18\x03 \x01(\x03\x12\x12\n\nheld_minor\x18\x04 \x01(\x03\x12\x16\n\x0eincoming_minor\x18\x05 \x01(\x03\"\x84\x01\n\x10ResolutionRecord\x12)\n\x03key\x18\x01 \x01(\x0b\x32\x1c.interbank.v1.TransactionKey\x12\x0e\n\x06\x63ommit\x18\x02 \x01(\x08\x12\x0b\n\x03who\x18\x03 \x01(\t\x12\x0b\n\x03why\x18\x04 \x01(\t\x12\r\n\x05\x61t_us\x18\x05 \x01(\x03\x12\x0c\n\x04link\x18\x06 \x01(\x04\"g\n\x0eRecoveryRecord\x12\x0c\n\x04link\x18\x01 \x01(\x04\x12\x0f\n\x07\x66ollows\x18\x02 \x01(\x04\x12\x0b\n\x03who\x18\x03 \x01(\t\x12\x0b\n\x03why\x18\x04 \x01(\t\x12\r\n\x05\x61t_us\x18\x05 \x01(\x03\x12\r\n\x05heads\x18\x06 \x01(\t\"2\n\x12ReadRecordsRequest\x12\r\n\x05\x61\x66ter\x18\x01 \x01(\x04\x12\r\n\x05until\x18\x02 \x01(\x04\"t\n\x13ReadRecordsResponse\x12+\n\x07\x65ntries\x18\x01 \x01(\x0b\x32\x1a.interbank.v1.EntryRecords\x12\x30\n\tdecisions\x18\x02 \x01(\x0b\x32\x1d.interbank.v1.DecisionRecords\"\xe4\x01\n\x0c\x45ntryRecords\x12\x11\n\tsequences\x18\x01 \x03(\x03\x12\x13\n\x0bpayment_ids\x18\x02 \x03(\x0c\x12\x0e\n\x06payers\x18\x03 \x03(\t\x12\x0e\n\x06\x65pochs\x18\x04 \x03(\x03\x12\x10\n\x08outcomes\x18\x05 \x03(\x03\x12\x0f\n\x07reasons\x18\x06 \x03(\x03\x12\x16\n\x0e\x64\x65\x62it_accounts\x18\x07 \x03(\t\x12\x17\n\x0f\x63redit_accounts\x18\x08 \x03(\t\x12\x15\n\ramounts_minor\x18\t \x03(\x03\x12\x12\n\ncurrencies\x18\n \x03(\t\x12\r\n\x05\x61t_us\x18\x0b \x03(\x03\"\xa4\x02\n\x0f\x44\x65\x63isionRecords\x12\x11\n\tsequences\x18\x01 \x03(\x03\x12\x0e\n\x06\x65pochs\x18\x02 \x03(\x03\x12\x13\n\x0bpayment_ids\x18\x03 \x03(\x0c\x12\x0e\n\x06payers\x18\x04 \x03(\t\x12\x13\n\x0bpayer_banks\x18\x05 \x03(\t\x12\x0e\n\x06payees\x18\x06 \x03(\t\x12\x13\n\x0bpayee_banks\x18\x07 \x03(\t\x12\x15\n\ramounts_minor\x18\x08 \x03(\x03\x12\x12\n\ncurrencies\x18\t \x03(\t\x12\x13\n\x05memos\x18\n \x03(\tB\x04\xb0\xbb\x18\x01\x12\x10\n\x08outcomes\x18\x0b \x03(\x03\x12\x0f\n\x07reasons\x18\x0c \x03(\x03\x12\x15\n\rcreated_at_us\x18\r \x03(\x03\x12\x15\n\rdecided_at_us\x18\x0e \x03(\x03\"0\n\x10ReadLinksRequest\x12\r\n\x05\x61\x66ter\x18\x01 \x01(\x04\x12\r\n\x05until\x18\x02 \x01(\x04\"c\n\x11ReadLinksResponse\x12&\n\x05links\x18\x01 \x03(\x0b\x32\x17.interbank.v1.ChainHead\x12&\n\x05heard\x18\x02 \x03(\x0b\x32\x17.interbank.v1.HeardHead\"E\n\tHeardHead\x12\x0c\n\x04link\x18\x01 \x01(\x04\x12\x0c\n\x04node\x18\x02 \x01(\t\x12\x0e\n\x06number\x18\x03 \x01(\x04\x12\x0c\n\x04hash\x18\x04 \x01(\x0c\x32\xa2\x02\n\x0c\x41uditService\x12^\n\x0cReadStanding\x12!.interbank.v1.ReadStandingRequest\x1a\".interbank.v1.ReadStandingResponse\"\x07\xaa\xbb\x18\x03\n\x01\x02\x12[\n\x0bReadRecords\x12 .interbank.v1.ReadRecordsRequest\x1a!.interbank.v1.ReadRecordsResponse\"\x07\xaa\xbb\x18\x03\n\x01\x02\x12U\n\tReadLinks\x12\x1e.interbank.v1.ReadLinksRequest\x1a\x1f.interbank.v1.ReadLinksResponse\"\x07\xaa\xbb\x18\x03\n\x01\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -44,25 +44,27 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_READSTANDINGREQUEST']._serialized_start=94
   _globals['_READSTANDINGREQUEST']._serialized_end=143
   _globals['_READSTANDINGRESPONSE']._serialized_start=146
-  _globals['_READSTANDINGRESPONSE']._serialized_end=382
-  _globals['_ACCOUNTRECORD']._serialized_start=384
-  _globals['_ACCOUNTRECORD']._serialized_end=497
-  _globals['_RESOLUTIONRECORD']._serialized_start=500
-  _globals['_RESOLUTIONRECORD']._serialized_end=632
-  _globals['_READRECORDSREQUEST']._serialized_start=634
-  _globals['_READRECORDSREQUEST']._serialized_end=684
-  _globals['_READRECORDSRESPONSE']._serialized_start=686
-  _globals['_READRECORDSRESPONSE']._serialized_end=802
-  _globals['_ENTRYRECORDS']._serialized_start=805
-  _globals['_ENTRYRECORDS']._serialized_end=1033
-  _globals['_DECISIONRECORDS']._serialized_start=1036
-  _globals['_DECISIONRECORDS']._serialized_end=1328
-  _globals['_READLINKSREQUEST']._serialized_start=1330
-  _globals['_READLINKSREQUEST']._serialized_end=1378
-  _globals['_READLINKSRESPONSE']._serialized_start=1380
-  _globals['_READLINKSRESPONSE']._serialized_end=1479
-  _globals['_HEARDHEAD']._serialized_start=1481
-  _globals['_HEARDHEAD']._serialized_end=1550
-  _globals['_AUDITSERVICE']._serialized_start=1553
-  _globals['_AUDITSERVICE']._serialized_end=1843
+  _globals['_READSTANDINGRESPONSE']._serialized_end=432
+  _globals['_ACCOUNTRECORD']._serialized_start=434
+  _globals['_ACCOUNTRECORD']._serialized_end=547
+  _globals['_RESOLUTIONRECORD']._serialized_start=550
+  _globals['_RESOLUTIONRECORD']._serialized_end=682
+  _globals['_RECOVERYRECORD']._serialized_start=684
+  _globals['_RECOVERYRECORD']._serialized_end=787
+  _globals['_READRECORDSREQUEST']._serialized_start=789
+  _globals['_READRECORDSREQUEST']._serialized_end=839
+  _globals['_READRECORDSRESPONSE']._serialized_start=841
+  _globals['_READRECORDSRESPONSE']._serialized_end=957
+  _globals['_ENTRYRECORDS']._serialized_start=960
+  _globals['_ENTRYRECORDS']._serialized_end=1188
+  _globals['_DECISIONRECORDS']._serialized_start=1191
+  _globals['_DECISIONRECORDS']._serialized_end=1483
+  _globals['_READLINKSREQUEST']._serialized_start=1485
+  _globals['_READLINKSREQUEST']._serialized_end=1533
+  _globals['_READLINKSRESPONSE']._serialized_start=1535
+  _globals['_READLINKSRESPONSE']._serialized_end=1634
+  _globals['_HEARDHEAD']._serialized_start=1636
+  _globals['_HEARDHEAD']._serialized_end=1705
+  _globals['_AUDITSERVICE']._serialized_start=1708
+  _globals['_AUDITSERVICE']._serialized_end=1998
 # @@protoc_insertion_point(module_scope)

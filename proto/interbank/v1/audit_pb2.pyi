@@ -54,6 +54,7 @@ class ReadStandingResponse(_message.Message):
     CONTRADICTIONS_FIELD_NUMBER: _builtins.int
     NEXT_START_FIELD_NUMBER: _builtins.int
     RESOLUTIONS_FIELD_NUMBER: _builtins.int
+    RECOVERIES_FIELD_NUMBER: _builtins.int
     next_start: _builtins.int
     """0 on the last page."""
     @_builtins.property
@@ -66,6 +67,10 @@ class ReadStandingResponse(_message.Message):
     def resolutions(self) -> _containers.RepeatedCompositeFieldContainer[Global___ResolutionRecord]:
         """What operators resolved by hand (gateway)."""
 
+    @_builtins.property
+    def recoveries(self) -> _containers.RepeatedCompositeFieldContainer[Global___RecoveryRecord]:
+        """How the gateway's records were made anew."""
+
     def __init__(
         self,
         *,
@@ -74,10 +79,11 @@ class ReadStandingResponse(_message.Message):
         contradictions: _abc.Iterable[_bank_pb2.Contradiction] | None = ...,
         next_start: _builtins.int = ...,
         resolutions: _abc.Iterable[Global___ResolutionRecord] | None = ...,
+        recoveries: _abc.Iterable[Global___RecoveryRecord] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accounts", b"accounts", "contradictions", b"contradictions", "holds", b"holds", "next_start", b"next_start", "resolutions", b"resolutions"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accounts", b"accounts", "contradictions", b"contradictions", "holds", b"holds", "next_start", b"next_start", "recoveries", b"recoveries", "resolutions", b"resolutions"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -149,6 +155,42 @@ class ResolutionRecord(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ResolutionRecord: _TypeAlias = ResolutionRecord  # noqa: Y015
+
+@_typing.final
+class RecoveryRecord(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LINK_FIELD_NUMBER: _builtins.int
+    FOLLOWS_FIELD_NUMBER: _builtins.int
+    WHO_FIELD_NUMBER: _builtins.int
+    WHY_FIELD_NUMBER: _builtins.int
+    AT_US_FIELD_NUMBER: _builtins.int
+    HEADS_FIELD_NUMBER: _builtins.int
+    link: _builtins.int
+    """The link of the gateway's chain that covers it, and the one that comes before."""
+    follows: _builtins.int
+    who: _builtins.str
+    why: _builtins.str
+    at_us: _builtins.int
+    heads: _builtins.str
+    """What banks had heard before, as it is hashed."""
+    def __init__(
+        self,
+        *,
+        link: _builtins.int = ...,
+        follows: _builtins.int = ...,
+        who: _builtins.str = ...,
+        why: _builtins.str = ...,
+        at_us: _builtins.int = ...,
+        heads: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_us", b"at_us", "follows", b"follows", "heads", b"heads", "link", b"link", "who", b"who", "why", b"why"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RecoveryRecord: _TypeAlias = RecoveryRecord  # noqa: Y015
 
 @_typing.final
 class ReadRecordsRequest(_message.Message):
