@@ -12,7 +12,8 @@ what it had not answered; what both streams say is said twice, and changes nothi
 
 import asyncio
 import random
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
@@ -24,6 +25,7 @@ from structlog.typing import FilteringBoundLogger
 from nodes.core.chain import Head
 from nodes.core.messages import Decide, Prepare
 from nodes.core.soundness import Unsound, demand_sound_keys
+from nodes.gateway.bank_words import demand_own_balances, demand_own_totals
 from nodes.gateway.conversions import read_keys, write_decides, write_prepares
 from nodes.gateway.heads import Heads
 from nodes.runtime.call_log import CALLED, CallLog
@@ -159,7 +161,10 @@ class BankLink:
     async def balances(self, user: str) -> pb.GetBalancesResponse:
         """Ask for the accounts of a user, as they are after all that was decided before."""
         stub = await self._ask()
-        return await stub.GetBalances(pb.GetBalancesRequest(user=user), timeout=_CALL_TIMEOUT_S)
+        response = await stub.GetBalances(pb.GetBalancesRequest(user=user), timeout=_CALL_TIMEOUT_S)
+        with self._believing():
+            demand_own_balances(self.name, user, response)
+        return response
 
     async def transactions(self, payment_id: bytes) -> pb.GetTransactionsResponse:
         """Ask what the bank has on record for a payment id."""
@@ -175,7 +180,19 @@ class BankLink:
     async def totals(self) -> pb.GetTotalsResponse:
         """Ask for the sums of the bank's books."""
         stub = await self._ask()
-        return await stub.GetTotals(pb.GetTotalsRequest(), timeout=60)
+        response = await stub.GetTotals(pb.GetTotalsRequest(), timeout=60)
+        with self._believing():
+            demand_own_totals(self.name, response)
+        return response
+
+    @contextmanager
+    def _believing(self) -> Iterator[None]:
+        """Take a bank whose answer cannot be its own as one that does not answer; the log says why."""
+        try:
+            yield
+        except Unsound as error:
+            self._log.critical("answer_refused", details=str(error))
+            raise ConnectionError(f"{self.name} answers what cannot be") from error
 
     async def _ask(self) -> "bank_pb2_grpc.BankServiceAsyncStub":
         """Return what to ask the bank with, once it has carried out what was decided before now."""
@@ -282,7 +299,7 @@ class _Stream:
         self._call: Stream = self.stub.Transact()
         self._received = received
         self._lines = CallLog(log, CALLED, {"rpc": _TRANSACT})
-        self._sent_number = self._done_number = 0
+        self._sent_number = self._done_number = self._answered = 0
         self._is_due = False
         self._is_ending = False
         self._broken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -351,10 +368,17 @@ class _Stream:
         while isinstance(response := await self._call.read(), pb.TransactResponse):
             if response.done_number and not response.votes.payment_ids:
                 reach("gateway.decision.confirmed")
+            self._demand_asked(response.done_number)
             self._note_done(response.done_number)
             self._lines.passed(response)
             self._received(response)
         raise ConnectionError("the bank closed the stream")
+
+    def _demand_asked(self, done_number: int) -> None:
+        """Break with a bank that answers more than it was sent: it could keep the gateway busy without end."""
+        self._answered += 1
+        if max(self._answered, done_number) > self._sent_number:
+            raise ConnectionError("the bank answers what it was not asked")
 
     async def _write(self) -> None:
         """Send what has gathered, as soon as there is room for it."""

@@ -20,6 +20,7 @@ from nodes.core.chain import Head
 from nodes.core.coordinator import Coordinator
 from nodes.core.settlement import Positions
 from nodes.gateway.bank_link import BankLink, Batch, Marker
+from nodes.gateway.bank_words import demand_own_cut
 from nodes.runtime.chain_messages import read_clearing
 from nodes.runtime.chain_table import ChainTable
 
@@ -145,7 +146,8 @@ class Cuts:
             self._asked.set_exception(CutImpossible(f"{bank} went away"))
 
     def take_answer(self, bank: str, cut: pb.BankCut) -> None:
-        """Take how a bank's books stood when the marker came."""
+        """Take how a bank's books stood when the marker came; raises `nodes.core.soundness.Unsound`."""
+        demand_own_cut(bank, cut)
         if self._asked is None or cut.number != self.number or self._asked.done():
             return
         self._answers[bank] = cut

@@ -41,13 +41,17 @@ class Taken:
 
     def answer(self, *banks):
         for name in banks:
-            self.cuts.take_answer(name, pb.BankCut(number=self.cuts.number, bank=name))
+            self.cuts.take_answer(name, cut_of(self.cuts.number, name))
 
     async def take_until_marked(self):
         """Begin to take a cut; return once its markers are sent."""
         taking = asyncio.create_task(self.cuts.take())
         await self.links["SBI"].is_marked.wait()
         return taking
+
+
+def cut_of(number, bank):
+    return pb.BankCut(number=number, bank=bank, head=pb.ChainHead(hash=bytes(32)))
 
 
 def loop():
@@ -67,7 +71,7 @@ def test_a_cut_is_taken_when_every_bank_has_answered_its_marker(taken):
         taken.answer("HDFC")
         await asyncio.sleep(0)
         assert not taking.done()
-        taken.cuts.take_answer("SBI", pb.BankCut(number=taken.cuts.number - 1, bank="SBI"))
+        taken.cuts.take_answer("SBI", cut_of(taken.cuts.number - 1, "SBI"))
         await asyncio.sleep(0)
         assert not taking.done()
         taken.answer("SBI")
