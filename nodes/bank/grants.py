@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from nodes.core.authority import Grant
+from nodes.core.soundness import Unsound
 from nodes.core.users import Role
 from nodes.runtime.token_keys import name_key, read_public_key
 from nodes.runtime.token_reading import LEEWAY_S, TokenInvalid, read_token
@@ -30,10 +31,13 @@ class Grants:
         self._remembered: OrderedDict[str, Grant | None] = OrderedDict()
 
     def use_keys(self, pems: Sequence[str]) -> None:
-        """Know these keys from now on, and no others; ValueError if one is none."""
+        """Know these keys from now on, and no others; raises `Unsound` if one is none."""
         if tuple(pems) == self._pems:
             return
-        self._keys = {name_key(key): key for key in map(read_public_key, pems)}
+        try:
+            self._keys = {name_key(key): key for key in map(read_public_key, pems)}
+        except ValueError as error:
+            raise Unsound("token_keys: must be public keys on the curve P-256") from error
         self._pems = tuple(pems)
         self._remembered.clear()
 

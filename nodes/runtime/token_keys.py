@@ -110,7 +110,10 @@ def write_public_key(key: ec.EllipticCurvePublicKey) -> str:
 
 def read_public_key(pem: str) -> ec.EllipticCurvePublicKey:
     """Return the P-256 key of a PEM; raises ValueError."""
-    key = load_pem_public_key(pem.encode())
+    try:
+        key = load_pem_public_key(pem.encode())
+    except UnsupportedAlgorithm as error:
+        raise ValueError("not a public key on the curve P-256") from error
     if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
         raise ValueError("not a public key on the curve P-256")
     return key

@@ -1,10 +1,14 @@
 """What a bank takes a login for: what the gateway signed for a customer, and nothing else."""
 
+from base64 import b64encode
+
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from nodes.bank.grants import Grants
 from nodes.core.authority import Grant
+from nodes.core.soundness import Unsound
 from nodes.core.users import Role
 from nodes.gateway.tokens import TokenIssuer
 from nodes.runtime.token_keys import RetiredKey, TokenKeys, write_public_key
@@ -78,3 +82,23 @@ def test_a_gateway_names_the_keys_of_all_logins_that_hold():
     assert set(issuer.public_keys()) == {write_public_key(key.public_key()) for key in (KEY, OTHER)}
     issuer.use_keys(TokenKeys(OTHER, (RetiredKey(KEY.public_key(), past),)))
     assert issuer.public_keys() == [write_public_key(OTHER.public_key())]
+
+
+def of_no_known_curve():
+    """Return a key whose curve has another name, as the fuzzer found it."""
+    der = KEY.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    curve = bytes.fromhex("2a8648ce3d030107")
+    assert curve in der
+    changed = b64encode(der.replace(curve, bytes.fromhex("2a8648ce0a030007"))).decode()
+    return f"-----BEGIN PUBLIC KEY-----\n{changed}\n-----END PUBLIC KEY-----\n"
+
+
+def of_another_curve():
+    key = ec.generate_private_key(ec.SECP384R1()).public_key()
+    return key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+
+
+@pytest.mark.parametrize("pem", ["", "x", of_no_known_curve(), of_another_curve()])
+def test_a_key_of_another_kind_is_none_and_said_to_be(pem):
+    with pytest.raises(Unsound, match="token_keys"):
+        Grants("payments.test").use_keys([pem])

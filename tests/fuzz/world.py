@@ -137,6 +137,7 @@ class BankBeside:
         self.name = name
         self.address = "localhost:1"
         self.is_connected = True
+        self.difference = ""
         self.connection = apsw.Connection(":memory:")
         self.connection.execute(BANK_SCHEMA)
         self.connection.execute("INSERT INTO bank VALUES (?)", (name,))
