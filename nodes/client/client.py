@@ -28,6 +28,7 @@ from nodes.client.errors import explain
 from nodes.core.messages import Outcome, Reason
 from nodes.core.names import Identity, PeerKind
 from nodes.core.violations import parse_payment_id
+from nodes.runtime.crash_points import reach
 from nodes.runtime.pages import RECORDS_PAGE
 from nodes.runtime.tls import CertificateUnusable, Tls, dial_blocking, load_again
 
@@ -215,7 +216,15 @@ class Client(_Line):
         After `OutcomeUnknown` or `GatewayAway` the payment may have happened or not:
         send the same request, with the same id, again.
         """
-        return read_result(self._ask(lambda: self._stub.Pay, write_payment(request), timeout=PAY_TIMEOUT_S))
+        return read_result(self._ask(self._find_pay, write_payment(request), timeout=PAY_TIMEOUT_S))
+
+    def _find_pay(self) -> Callable[..., pb.PayResponse]:
+        def pay(request: pb.PayRequest, **options: Any) -> pb.PayResponse:
+            asked = self._stub.Pay.future(request, **options)
+            reach("client.pay.sent-unanswered")
+            return asked.result()
+
+        return pay
 
     def payment(self, payment_id: str, user: str = "") -> PaymentView:
         """Look at one payment; an auditor names the user."""

@@ -169,6 +169,7 @@ class Delivery:
         gives_up = time.monotonic() + (math.inf if patience_s is None else patience_s)
         try:
             while not (is_alone := _try_to_lock(descriptor)) and time.monotonic() < gives_up:
+                reach("client.delivery.behind-another")
                 if until.wait(_LOCK_POLL_S):
                     break
             reach("client.delivery.alone")

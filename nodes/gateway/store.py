@@ -192,7 +192,9 @@ class GatewayStore:
         row = self.chain.head.number + 1, *resolution
         self._execute("INSERT INTO resolution VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
         self.chain.append([], resolution.at_us, acts=[resolution.act])
+        reach("gateway.resolution.uncommitted")
         self._execute("COMMIT")
+        reach("gateway.resolution.committed")
 
     def recover(self, recovery: Recovery, rebuilt: Rebuilt) -> None:
         """Put on record what the banks' books tell; for a file that no gateway serves from yet."""

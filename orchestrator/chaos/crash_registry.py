@@ -25,10 +25,12 @@ class Provocation(StrEnum):
     LOGIN = "a user logs in and out"
     CONTRADICTION = "a bank asks about a transaction that no gateway can have begun"
     MOVE = "a bank registers at another address"
+    RESOLUTION = "an operator settles by hand what a bank holds of an epoch that has not begun"
     LATE = "an abort comes before its prepare, which comes after it, both more than once, and a commit of nothing"
     ROTATION = "the certificates of all nodes are made anew"
     FIRST_START = "a cluster starts for the first time"
     SHELL = "a shell pays"
+    SHELL_BEHIND = "a shell pays while another sends from the same outbox"
     SHELL_TOKEN = "a shell's login ends while a payment waits"
     SHELL_EXPIRED = "a payment has waited in the outbox for more than a day"
     SHELL_CANCEL = "a queued payment is cancelled"
@@ -119,6 +121,8 @@ POINTS = (
         _P.CONTRADICTION,
         Store.WRITING,
     ),
+    Point("gateway.resolution.uncommitted", "an operator's word is written, not committed", _P.RESOLUTION, Store.WRITING),
+    Point("gateway.resolution.committed", "an operator's word is on disk, nobody is told", _P.RESOLUTION, Store.COMMITTED),
     # -- a bank: its life -----------------------------------------------------------
     Point("bank.start.untied", "its flags are read; nothing ties it to its supervisor yet", _P.RESTART),
     Point("bank.start.accounts-unopened", "its books are open, new accounts are not", _P.RESTART),
@@ -164,11 +168,13 @@ POINTS = (
     Point("client.outbox.unsaved", "the outbox is open, the payment is not in it", _P.SHELL, Store.WRITING),
     Point("client.outbox.saved", "the payment is in the outbox, its caller does not know", _P.SHELL, Store.COMMITTED),
     Point("client.payment.saved-untold", "the payment is saved, the user is not told", _P.SHELL),
+    Point("client.delivery.behind-another", "another shell sends, this one waits for its turn", _P.SHELL_BEHIND),
     Point("client.delivery.alone", "no other shell may send, nothing is looked at", _P.SHELL),
     Point("client.delivery.unmarked", "a payment is to be sent, and is still marked as never sent", _P.SHELL),
     Point("client.outbox.unchanged", "the outbox is open to note a payment's state", _P.SHELL, Store.WRITING),
     Point("client.outbox.changed", "a payment's new state is saved, its caller does not know", _P.SHELL, Store.COMMITTED),
     Point("client.delivery.marked-unsent", "a payment is marked as sent, and was not", _P.SHELL),
+    Point("client.pay.sent-unanswered", "a payment is sent, its answer is not here, perhaps never will be", _P.SHELL),
     Point("client.delivery.answered-unsettled", "the outcome is known here, the outbox does not have it", _P.SHELL),
     Point("client.delivery.settled-untold", "the outbox has the outcome, the user is not told", _P.SHELL),
     Point("client.login.renewed", "a login that was over is renewed, payments wait", _P.SHELL_TOKEN),

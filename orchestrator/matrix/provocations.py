@@ -5,6 +5,7 @@ Each is a generator in parts: what must be so before the crash is ordered; after
 asks for may fail; and after a second one, if there is one, what people do then.
 """
 
+import fcntl
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
@@ -150,6 +151,27 @@ def _ask_the_impossible(scene: Scene) -> Steps:
         stub.GetDecisions(registry_pb2.GetDecisionsRequest(transactions=[asked]), timeout=_CALL_S)
 
 
+def _resolve(scene: Scene) -> Steps:
+    """Have a bank hold what a gateway of an epoch to come was promised: as if its records were an old copy."""
+    ground, payment_id = scene.ground, new_payment_id()
+    ground.run("down")
+    connection = sqlite3.connect(ground.folder.database(scene.bank))
+    with connection:
+        held = parse_payment_id(payment_id), PAYERS[0], 2**40, PAYERS[0], PAYERS[1], 1, "INR", 0
+        connection.execute("INSERT INTO hold VALUES (?, ?, ?, ?, ?, ?, ?, ?)", held)
+        connection.execute("UPDATE account SET held = held + 1 WHERE name = ?", (PAYERS[0],))
+        connection.execute("UPDATE account SET incoming = incoming + 1 WHERE name = ?", (PAYERS[1],))
+    connection.close()
+    ground.run("up", may_fail=True)  # what is in doubt is told by its exit code
+    words = "indoubt", "resolve", scene.bank, payment_id, "--abort", "--reason", scene.memo, "--by", "matrix"
+    yield
+    ground.run(*words, may_fail=True)
+    yield
+    ground.bring_back()
+    # What the crash has kept from being written is settled now; what was written is not settled twice.
+    ground.run(*words, may_fail=True)
+
+
 def _move(scene: Scene) -> Steps:
     yield
     with _registry(scene) as channel, suppress(grpc.RpcError):
@@ -205,6 +227,14 @@ def _late_messages(bank: str) -> Iterator[bank_pb2.TransactRequest]:
 def _pay_by_shell(scene: Scene) -> Steps:
     yield
     scene.shell(f'pay {PAYERS[0]}@{BANKS[1]} 1 from {BANKS[0]} memo "{scene.memo}"')
+
+
+def _pay_behind_another(scene: Scene) -> Steps:
+    """Send as another shell would, for as long as this one is there: one at a time may."""
+    with scene.ground.folder.outbox.with_suffix(".delivering").open("a") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        yield
+        scene.shell(f'pay {PAYERS[0]}@{BANKS[1]} 1 from {BANKS[0]} memo "{scene.memo}"')
 
 
 def _end_login(scene: Scene) -> Steps:
@@ -283,10 +313,12 @@ _PROVOCATIONS: dict[Provocation, Callable[[Scene], Steps]] = {
     Provocation.BANK_FROZEN: _freeze_bank,
     Provocation.LOGIN: _log_in_and_out,
     Provocation.CONTRADICTION: _ask_the_impossible,
+    Provocation.RESOLUTION: _resolve,
     Provocation.MOVE: _move,
     Provocation.LATE: _say_late,
     Provocation.ROTATION: _rotate,
     Provocation.SHELL: _pay_by_shell,
+    Provocation.SHELL_BEHIND: _pay_behind_another,
     Provocation.SHELL_TOKEN: _end_login,
     Provocation.SHELL_EXPIRED: _wait_too_long,
     Provocation.SHELL_CANCEL: _cancel,
