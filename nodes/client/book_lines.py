@@ -23,6 +23,7 @@ from nodes.core.ledger import Account, Hold
 from nodes.core.messages import Contradiction
 from nodes.core.recovery import Recovery
 from nodes.core.resolution import Resolution
+from nodes.core.visible_text import make_visible
 from nodes.runtime.columns import read_columns
 
 _CUTS_TRIED = 5
@@ -96,7 +97,7 @@ def _open_gateway(epoch: int, until: int, read: _Read) -> GatewayBooks:
         return (columns for columns in pages if columns[0])
 
     contradictions = [
-        Contradiction(*_read_key(found.transaction), found.said, found.recorded)
+        Contradiction(*_read_key(found.transaction), make_visible(found.said), make_visible(found.recorded))
         for page in read.standing
         for found in page.contradictions
     ]

@@ -8,6 +8,8 @@ from google.rpc.error_details_pb2 import BadRequest, RetryInfo
 from google.rpc.status_pb2 import Status
 from interbank.v1 import payment_pb2 as pb
 
+from nodes.core.visible_text import make_visible
+
 _DETAILS_KEY = "grpc-status-details-bin"
 _MISTRUST_WORDS = ("ssl_error_ssl", "certificate", "hostname verification")
 """In gRPC's own words for a handshake that was refused; one that took too long has none of them."""
@@ -71,7 +73,7 @@ class Broken(ClientError):
 
 def explain(error: grpc.RpcError) -> ClientError:
     """Return our error for gRPC's."""
-    code, details = error.code(), error.details() or ""
+    code, details = error.code(), make_visible(error.details() or "")
     retry_after_s = _read_retry_after_s(error)
     if code is grpc.StatusCode.UNAVAILABLE and retry_after_s is None:
         return _explain_unavailable(details)
@@ -82,7 +84,7 @@ def explain_refused(refused: pb.RefusedRequest) -> ClientError:
     """Return what `explain` would, for a payment that was refused alone among many in a message."""
     violations = [(violation.field, violation.description) for violation in refused.violations]
     code = _CODES.get(refused.code, grpc.StatusCode.UNKNOWN)
-    return _explain_code(code, refused.message, violations, refused.retry_after_ms / 1000 or None)
+    return _explain_code(code, make_visible(refused.message), violations, refused.retry_after_ms / 1000 or None)
 
 
 def _explain_code(

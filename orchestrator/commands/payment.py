@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from nodes.core.visible_text import make_visible
 from orchestrator.commands.options import folder_option, output_option
 from orchestrator.layout.folder import ClusterFolder
 
@@ -89,7 +90,7 @@ def _describe(trace: Any) -> list[str]:
     rows = []
     for bank in trace.banks:
         if bank.error:
-            rows.append((f"{bank.bank}:", f"cannot be asked: {bank.error}"))
+            rows.append((f"{bank.bank}:", f"cannot be asked: {make_visible(bank.error)}"))
         for known in bank.transactions:
             state = bank_pb2.TransactionState.Name(known.state).removeprefix("TRANSACTION_STATE_").lower()
             rows.append((f"{bank.bank}:", f"{state} at {_time(known.at_us)}, epoch {known.key.epoch}"))

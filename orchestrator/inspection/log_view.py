@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from nodes.core.visible_text import make_visible
 from orchestrator.inspection.log_lines import LogLine
 
 _COLOURS = ("cyan", "green", "magenta", "blue", "yellow", "bright_cyan", "bright_magenta")
@@ -23,15 +24,18 @@ def show_event(entry: Mapping[str, Any]) -> None:
     event = str(entry.get("event", ""))
     what = click.style(f"{event:<18}", fg=_EVENT_COLOURS.get(event))
     node = str(entry.get("node") or "supervisor")
-    click.echo(f"{_local_time(entry.get('time'))} {_paint_node(node)} {what} {entry.get('text', '')}".rstrip())
+    text = make_visible(str(entry.get("text", "")))
+    click.echo(f"{_local_time(entry.get('time'))} {_paint_node(node)} {what} {text}".rstrip())
 
 
 def show_line(line: LogLine) -> None:
     """Print one line of a node's log."""
     fields = line.fields
     colour = _LEVEL_COLOURS.get(str(fields.get("level", "")).lower())
-    what = click.style(str(fields.get("event", "")), fg=colour)
-    rest = " ".join(f"{key}={_plain(value)}" for key, value in fields.items() if key not in _SHOWN_APART)
+    what = click.style(make_visible(str(fields.get("event", ""))), fg=colour)
+    rest = " ".join(
+        f"{make_visible(key)}={_plain(value)}" for key, value in fields.items() if key not in _SHOWN_APART
+    )
     click.echo(f"{_local_time(line.time)} {_paint_node(line.node)} {what} {click.style(rest, dim=True)}".rstrip())
 
 
@@ -49,5 +53,5 @@ def _paint_node(node: str) -> str:
 
 
 def _plain(value: object) -> str:
-    text = str(value)
+    text = make_visible(str(value))
     return repr(text) if " " in text else text

@@ -14,6 +14,7 @@ import grpc
 from interbank.v1 import operator_pb2, operator_pb2_grpc
 
 from nodes.core.names import PeerKind
+from nodes.core.visible_text import make_visible
 from nodes.runtime.complaints import complain
 from nodes.runtime.file_watch import FileWatch
 from nodes.runtime.tls import CertificateUnusable, Tls, TlsFiles, load_again, load_tls
@@ -78,11 +79,11 @@ class GrpcAsker:
         return {
             "instance": status.instance,
             "is_ready": status.is_ready,
-            "not_ready_reason": status.not_ready_reason,
+            "not_ready_reason": make_visible(status.not_ready_reason),
             "version": status.version,
             "detail": _read_counters(status),
             "certificate": _read_certificate(status.certificate),
-            "warnings": list(status.warnings),
+            "warnings": list(map(make_visible, status.warnings)),
         }
 
     async def close(self) -> None:
