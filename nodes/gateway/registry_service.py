@@ -1,5 +1,6 @@
 """What banks call: registration and inquiry. A bank speaks for itself alone."""
 
+import time
 from collections.abc import Callable
 
 import grpc
@@ -19,18 +20,28 @@ from nodes.runtime.refusal import RequestRefused
 from nodes.runtime.rpc import Context
 
 _INQUIRY_MAX = 1_000
+_MOVES_AT_ONCE = 10
+_MOVE_EACH_S = 2.0
 
 
 class RegistryService(registry_pb2_grpc.RegistryServiceServicer):
     """The gateway's face to the banks. ``reach`` is told where a bank listens now."""
 
     def __init__(
-        self, loop: GatewayLoop, store: GatewayStore, audit: AuditLog, reach: Callable[[str, str], None]
+        self,
+        loop: GatewayLoop,
+        store: GatewayStore,
+        audit: AuditLog,
+        reach: Callable[[str, str], None],
+        *,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._loop = loop
         self._store = store
         self._audit = audit
         self._reach = reach
+        self._clock = clock
+        self._moves: dict[str, tuple[float, float]] = {}
 
     async def RegisterBank(self, request: pb.RegisterBankRequest, context: Context) -> pb.RegisterBankResponse:
         """Remember, durably, where the calling bank listens, and dial it."""
@@ -42,11 +53,22 @@ class RegistryService(registry_pb2_grpc.RegistryServiceServicer):
             said = "must be host:port with a port of 1 to 65535"
             raise RequestRefused(grpc.StatusCode.INVALID_ARGUMENT, f"address: {said}", [("address", said)])
         if self._store.banks().get(own_name) != request.address:
+            self._demand_seldom(own_name)
             self._store.save_bank(own_name, request.address)
             self._audit.note(current_caller(), "register", address=request.address)
         reach("gateway.register.undialled")
         self._reach(own_name, request.address)
         return pb.RegisterBankResponse(epoch=self._loop.coordinator.epoch)
+
+    def _demand_seldom(self, bank: str) -> None:
+        """Refuse a bank that moves again and again: each move is a write to the disk, and a line that is kept."""
+        now = self._clock()
+        moves, at = self._moves.get(bank, (0.0, now))
+        moves = max(0.0, moves - (now - at) / _MOVE_EACH_S)
+        if moves + 1 > _MOVES_AT_ONCE:
+            said = f"{bank} moves too often: at most once in {_MOVE_EACH_S:g} s"
+            raise RequestRefused(grpc.StatusCode.RESOURCE_EXHAUSTED, said, retry_after_s=_MOVE_EACH_S)
+        self._moves[bank] = moves + 1, now
 
     async def GetDecisions(self, request: pb.GetDecisionsRequest, context: Context) -> pb.GetDecisionsResponse:
         """Answer what the calling bank holds in doubt; what is under way is left out."""

@@ -179,13 +179,13 @@ def dial(
 ) -> grpc.aio.Channel:
     """Open a line of its own to ``peer`` at ``address``; another's certificate fails the handshake."""
     return grpc.aio.secure_channel(
-        address, tls.channel_credentials(), options=_options(peer, tls), interceptors=interceptors
+        _target(address), tls.channel_credentials(), options=_options(peer, tls), interceptors=interceptors
     )
 
 
 def dial_blocking(address: str, tls: Tls, peer: Identity, *, interceptors: Sequence[Any] = ()) -> grpc.Channel:
     """Do the same for callers without an event loop."""
-    channel = grpc.secure_channel(address, tls.channel_credentials(), options=_options(peer, tls))
+    channel = grpc.secure_channel(_target(address), tls.channel_credentials(), options=_options(peer, tls))
     return grpc.intercept_channel(channel, *interceptors) if interceptors else channel
 
 
@@ -226,6 +226,11 @@ def read_peer(auth_context: Mapping[str, Iterable[bytes]]) -> Peer:
     is a SPIFFE one. Its ``peer_identities`` would fall back to the common name.
     """
     return _read_peer(tuple(auth_context.get("peer_spiffe_id", ())), tuple(auth_context.get("x509_pem_cert", ())))
+
+
+def _target(address: str) -> str:
+    """Say that an address is host and port: ``unix:1`` would be a file to gRPC, ``xds:1`` a service to ask."""
+    return f"dns:///{address}"
 
 
 def _options(peer: Identity, tls: Tls) -> list[tuple[str, Any]]:

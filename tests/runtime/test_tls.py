@@ -1,13 +1,15 @@
 """A certificate that cannot be used is named, with what to do, before anything is begun."""
 
+import socket
 from concurrent.futures import ThreadPoolExecutor
 from threading import Event
 
+import grpc
 import pytest
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from nodes.core.names import PeerKind
-from nodes.runtime.tls import CertificateUnusable, load_tls
+from nodes.runtime.tls import CertificateUnusable, dial, load_tls
 from tests.authority import Authority
 
 
@@ -142,3 +144,19 @@ def test_while_a_pair_is_replaced_a_reader_always_finds_one_that_fits(files, aut
         ends.set()
     assert not [reader.result() for reader in readers if reader.result()]
     assert len(serials) > 5
+
+
+async def test_no_address_leads_to_a_file_or_anywhere_but_a_host(tmp_path, monkeypatch):
+    """What a bank registers as its address is dialled: it must not choose how."""
+    monkeypatch.chdir(tmp_path)
+    authority = Authority(tmp_path / "certs")
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind("1")
+        listening.listen()
+        listening.setblocking(False)
+        tls, gateway = authority.tls(PeerKind.CLIENT, "shell"), authority.identity(PeerKind.GATEWAY)
+        async with dial("unix:1", tls, gateway) as line:
+            with pytest.raises(grpc.aio.AioRpcError):
+                await line.unary_unary("/x/y")(b"", timeout=3)
+        with pytest.raises(BlockingIOError):
+            listening.accept()

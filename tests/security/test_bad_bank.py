@@ -120,6 +120,21 @@ async def test_a_bank_that_answers_without_end_is_broken_with(site):
         assert await asyncio.to_thread(is_alive, site)
 
 
+async def test_a_bank_that_moves_without_end_is_refused_and_leaves_few_lines(site):
+    async with serving(site, BadBank()):
+        codes = []
+        for number in range(200):
+            request = registry_pb2.RegisterBankRequest(name=BANK, address=f"localhost:{1 + number % 2}")
+            files = site.leaf(PeerKind.BANK, BANK)
+            end = await asyncio.to_thread(site.call, "RegistryService/RegisterBank", request, files=files)
+            codes.append(end.code)
+        assert codes[-1] is CODE.RESOURCE_EXHAUSTED
+        assert set(codes) == {CODE.OK, CODE.RESOURCE_EXHAUSTED}
+        assert await asyncio.to_thread(is_alive, site)
+    audited = map(json.loads, (site.nodes.folder / "audit.log").read_text().splitlines())
+    assert len([line for line in audited if line["did"] == "register" and f"/{BANK}" in line["certificate"]]) < 100
+
+
 async def test_a_bank_shows_no_balance_of_another_bank_or_user_and_no_sums_of_another(site):
     bank = BadBank()
     false = payment_pb2.Balance(account="alice@HDFC", posted_minor=1, available_minor=1, currency="INR")
