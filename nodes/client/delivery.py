@@ -29,7 +29,7 @@ from nodes.client.errors import (
     NotFound,
     OutcomeUnknown,
 )
-from nodes.client.outbox import Item, Outbox, State
+from nodes.client.outbox import Earlier, Item, Outbox, State
 from nodes.runtime.crash_points import reach
 
 _WAIT_FIRST_S = 0.2
@@ -118,9 +118,9 @@ class Delivery:
 
     def _try(self, item: Item) -> Item:
         reach("client.delivery.unmarked")
-        state_before = self._outbox.mark_sent(item)
-        if state_before.is_final:
-            return self._as(item, state_before, "it ended before it was sent")
+        earlier = self._outbox.mark_sent(item)
+        if earlier.state.is_final:
+            return self._as(item, earlier.state, "it ended before it was sent")
         reach("client.delivery.marked-unsent")
         answer: PaymentResult | ClientError
         try:
@@ -129,18 +129,22 @@ class Delivery:
             answer = error
         reach("client.delivery.answered-unsettled")
         state, reason = judge(answer)
-        if state is State.REFUSED and state_before is State.UNKNOWN:
-            state, reason = self._look_back(item, reason)
+        if state is State.REFUSED and earlier.state is State.UNKNOWN:
+            state, reason = self._look_back(item, earlier, reason)
+            if state is None:
+                self._outbox.unmark_sent(item, earlier)
         if state is None:
             self._report(self._as(item, State.UNKNOWN, reason), reason)
             raise _TryAgain(reason)
         return self._settle(item, state, reason)
 
-    def _look_back(self, item: Item, reason: str) -> Verdict:
-        """Decide on what is refused now and was sent before: the earlier send may have been taken."""
+    def _look_back(self, item: Item, earlier: Earlier, reason: str) -> Verdict:
+        """Decide on what is refused now and was sent before: the earlier send may have been taken, or be yet."""
         try:
             view = self._client.payment(item.request.payment_id)
         except NotFound:
+            if self._outbox.may_yet_arrive(earlier):
+                return Verdict(None, f"{reason}; it was sent before without an answer, and that may yet arrive")
             return Verdict(State.REFUSED, reason)
         except ClientError as error:
             return judge(error) if not isinstance(error, NotAllowed) else Verdict(None, str(error))

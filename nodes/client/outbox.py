@@ -4,7 +4,8 @@ Each item is one of three things, and says which:
 
     never sent               nothing has left; may be cancelled, and expires after a day
     sent, answer unknown     it may have happened: only the gateway can tell, so it is
-                             asked, by the same id, for as long as it takes
+                             asked, by the same id, for as long as it takes; a refusal
+                             now says nothing of a send that may yet arrive
     final                    committed, declined, refused (the gateway will never take
                              it), expired or cancelled
 
@@ -20,7 +21,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import apsw
 
@@ -31,7 +32,10 @@ from nodes.runtime.database import DatabaseUnusable, open_database
 EXPIRES_AFTER_S = 24 * 3600
 _BUSY_WAIT_S = 10.0
 
-_SCHEMA_VERSION = 1
+UNDER_WAY_S_MAX = 300.0
+"""What was sent has arrived by then, or never will: no connection keeps bytes for longer."""
+
+_SCHEMA_VERSION = 2
 _SCHEMA = """
 CREATE TABLE item (
     number INTEGER PRIMARY KEY,
@@ -45,10 +49,14 @@ CREATE TABLE item (
     state INTEGER NOT NULL,
     reason TEXT NOT NULL,
     saved_at REAL NOT NULL,
+    sent_at REAL,
     UNIQUE (user, payment_id)
 ) STRICT;
 CREATE INDEX item_waiting ON item (user, number) WHERE state <= 2;
 """
+_UPGRADES = {
+    1: "ALTER TABLE item ADD COLUMN sent_at REAL; UPDATE item SET sent_at = unixepoch() WHERE state = 2",
+}
 
 
 class State(IntEnum):
@@ -70,6 +78,13 @@ class State(IntEnum):
 
 class CannotCancel(Exception):
     """The item was sent, or has ended: cancelling it would be a lie."""
+
+
+class Earlier(NamedTuple):
+    """How an item stood before a send; ``sent_at``, in seconds since 1970, is the last send that has no answer."""
+
+    state: State
+    sent_at: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +114,7 @@ class Outbox:
         with self._open() as connection:
             reach("client.outbox.unsaved")
             connection.execute(
-                "INSERT INTO item VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO item VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL)",
                 (
                     user,
                     request.payment_id,
@@ -116,16 +131,24 @@ class Outbox:
             reach("client.outbox.saved")
         return item
 
-    def mark_sent(self, item: Item) -> State:
-        """Note that a send begins, from when on the item may have happened; return the state it had.
+    def mark_sent(self, item: Item) -> Earlier:
+        """Note that a send begins, from when on the item may have happened; return how it stood.
 
         An item that has ended meanwhile, cancelled by the user, stays as it is: it may not be sent.
         """
-        return self._set(item, State.UNKNOWN, "")
+        return self._set(item, State.UNKNOWN, "", self._clock())
+
+    def unmark_sent(self, item: Item, earlier: Earlier) -> None:
+        """Note that a send was answered, and what was sent before it was not: that is what counts."""
+        self._set(item, State.UNKNOWN, "", earlier.sent_at)
+
+    def may_yet_arrive(self, earlier: Earlier) -> bool:
+        """Tell whether a send that has no answer may still be on its way to the gateway."""
+        return earlier.sent_at is not None and self._clock() - earlier.sent_at < UNDER_WAY_S_MAX
 
     def settle(self, item: Item, state: State, reason: str) -> None:
         """Note how an item ended."""
-        self._set(item, state, reason)
+        self._set(item, state, reason, None)
 
     def cancel(self, user: str, payment_id: str) -> Item:
         """Cancel an item that was never sent; raises `CannotCancel` for any other."""
@@ -166,18 +189,20 @@ class Outbox:
         """Return every item of every user, in the order of saving."""
         return self._select("ORDER BY number", ())
 
-    def _set(self, item: Item, state: State, reason: str) -> State:
-        """Change an item that has not ended; return the state it had. Nobody else has the file open meanwhile."""
+    def _set(self, item: Item, state: State, reason: str, sent_at: float | None) -> Earlier:
+        """Change an item that has not ended; return how it stood. Nobody else has the file open meanwhile."""
         key = item.user, item.request.payment_id
         with self._open() as connection:
             reach("client.outbox.unchanged")
-            before = State(connection.execute("SELECT state FROM item WHERE user = ? AND payment_id = ?", key).get)
+            query = "SELECT state, sent_at FROM item WHERE user = ? AND payment_id = ?"
+            earlier: Any = connection.execute(query, key).fetchone()
             connection.execute(
-                "UPDATE item SET state = ?, reason = ? WHERE user = ? AND payment_id = ? AND state <= 2",
-                (int(state), reason, *key),
+                "UPDATE item SET state = ?, reason = ?, sent_at = ?"
+                " WHERE user = ? AND payment_id = ? AND state <= 2",
+                (int(state), reason, sent_at, *key),
             )
             reach("client.outbox.changed")
-        return before
+        return Earlier(State(earlier[0]), earlier[1])
 
     def _select(self, tail: str, bindings: tuple[Any, ...]) -> list[Item]:
         if not self.path.exists():
@@ -192,7 +217,7 @@ class Outbox:
         gives_up = time.monotonic() + _BUSY_WAIT_S
         while True:
             try:
-                connection = open_database(self.path, _SCHEMA, _SCHEMA_VERSION)
+                connection = open_database(self.path, _SCHEMA, _SCHEMA_VERSION, _UPGRADES)
                 break
             except DatabaseUnusable as error:
                 if not isinstance(error.__cause__, apsw.BusyError) or time.monotonic() > gives_up:
@@ -209,6 +234,7 @@ class Outbox:
 
 
 def _read(row: tuple[Any, ...]) -> Item:
-    _, user, payment_id, payer_account, payee_account, amount_minor, currency, memo, state, reason, saved_at = row
+    _, user, payment_id, payer_account, payee_account, amount_minor, currency, memo, *rest = row
+    state, reason, saved_at, _ = rest
     request = PaymentRequest(payment_id, payer_account, payee_account, amount_minor, currency, memo)
     return Item(user, request, State(state), reason, saved_at)

@@ -16,9 +16,10 @@ Source: sqlite.org/wal.html, sqlite.org/pragma.html#pragma_synchronous.
 
 import errno
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import apsw
@@ -61,11 +62,14 @@ class BooksAltered(DatabaseUnusable):
         )
 
 
-def open_database(path: Path, schema: str, version: int) -> apsw.Connection:
+def open_database(
+    path: Path, schema: str, version: int, upgrades: Mapping[int, str] = MappingProxyType({})
+) -> apsw.Connection:
     """Open (and the first time make) the database at ``path``, ready to commit durably.
 
     ``schema`` is run once, in one transaction, on a file that is new; ``version`` is
-    kept in it (user_version) and must match ever after. Raises `DatabaseUnusable`.
+    kept in it (user_version) and must match ever after, or be one that ``upgrades`` has the
+    statements for that make it ``version``. Raises `DatabaseUnusable`.
     """
     if tuple(int(part) for part in apsw.sqlite_lib_version().split(".")) < _LIBRARY_MIN:
         raise DatabaseUnusable(
@@ -76,7 +80,7 @@ def open_database(path: Path, schema: str, version: int) -> apsw.Connection:
         _keep_private(path)
         connection = apsw.Connection(str(path), statementcachesize=200)
         _demand_durability(connection)
-        _prepare_schema(connection, path, schema, version)
+        _prepare_schema(connection, path, schema, version, upgrades)
     except apsw.BusyError as error:
         raise DatabaseUnusable(f"{path} is in use by another process; stop that one first") from error
     except apsw.NotADBError as error:
@@ -114,16 +118,19 @@ def _demand_durability(connection: apsw.Connection) -> None:
         raise DatabaseUnusable(f"{connection.filename} gives journal mode and synchronous {found}, not ('wal', 2)")
 
 
-def _prepare_schema(connection: apsw.Connection, path: Path, schema: str, version: int) -> None:
+def _prepare_schema(
+    connection: apsw.Connection, path: Path, schema: str, version: int, upgrades: Mapping[int, str]
+) -> None:
     # The first write takes the exclusive lock, so a second opener fails here and not later.
     connection.execute("BEGIN EXCLUSIVE")
     found = connection.pragma("user_version")
-    if found == 0:
-        connection.execute(schema)
+    statements = schema if found == 0 else upgrades.get(found)
+    if statements is not None:
+        connection.execute(statements)
         connection.pragma("user_version", version)
         reach("node.schema.uncommitted")
     connection.execute("COMMIT")
-    if found not in (0, version):
+    if statements is None and found != version:
         raise DatabaseUnusable(
             f"{path} has schema version {found}, this program needs {version}; use the matching release"
         )

@@ -1,5 +1,6 @@
 """What becomes of an item that was sent: each end is final once, in order, and nothing is given up for lost."""
 
+import time
 from dataclasses import replace
 from datetime import UTC, datetime
 from threading import Event
@@ -26,6 +27,7 @@ from nodes.client import (
 from nodes.client import delivery as delivery_module
 from nodes.client.delivery import judge
 from nodes.client.errors import Broken, IdUsed, Overloaded
+from nodes.client.outbox import UNDER_WAY_S_MAX
 
 COMMITTED = PaymentResult("id", "committed", "", replayed=False)
 DECLINED = PaymentResult("id", "declined", "insufficient_funds", replayed=False)
@@ -122,13 +124,39 @@ def test_an_unknown_outcome_is_asked_for_under_the_same_id_before_the_next_item_
         (recorded("committed"), State.COMMITTED),
         (recorded("declined"), State.DECLINED),
         (recorded("committed", amount_minor=99), State.REFUSED),
-        (NotFound("none"), State.REFUSED),
     ],
 )
 def test_what_is_refused_after_an_unknown_send_is_looked_up_first(outbox, looked_up, state):
     save(outbox)
     [ended] = deliver(outbox, Gateway(OutcomeUnknown("late"), NotAllowed("no more"), looked_up=looked_up))
     assert ended.state is state
+
+
+def test_a_refusal_is_no_end_while_an_earlier_send_may_yet_arrive(outbox):
+    """One that was held up on its way was carried out after its user had been told that it never would be."""
+    save(outbox)
+    answers = OutcomeUnknown("late"), NotAllowed("suspended"), NotAllowed("suspended"), COMMITTED
+    [ended] = deliver(outbox, Gateway(*answers, looked_up=NotFound("none")))
+    assert ended.state is State.COMMITTED
+
+
+def test_a_refusal_is_an_end_once_nothing_sent_before_can_arrive_any_more(outbox):
+    [item] = save(outbox)
+    outbox.mark_sent(item)
+    later = Outbox(outbox.path, clock=lambda: time.time() + UNDER_WAY_S_MAX + 1)
+    [ended] = deliver(later, Gateway(NotAllowed("suspended"), looked_up=NotFound("none")))
+    assert ended.state is State.REFUSED
+
+
+def test_sends_that_were_answered_do_not_count_as_under_way(outbox):
+    """Else whoever is refused again and again would never have an end."""
+    [item] = save(outbox)
+    outbox.mark_sent(item)
+    clock = iter(range(100))
+    slow = Outbox(outbox.path, clock=lambda: time.time() + next(clock) * UNDER_WAY_S_MAX / 5)
+    refusals = [NotAllowed("suspended")] * 50
+    [ended] = deliver(slow, Gateway(*refusals, looked_up=NotFound("none")))
+    assert ended.state is State.REFUSED
 
 
 def test_what_was_sent_by_a_shell_that_died_is_looked_up_when_it_is_refused_now(outbox):

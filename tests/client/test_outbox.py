@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 
+import apsw
 import pytest
 
 from nodes.client import CannotCancel, Outbox, PaymentRequest, State, new_payment_id
@@ -50,7 +51,7 @@ def test_an_item_goes_from_never_sent_over_unknown_to_its_end_and_no_further(out
 def test_an_item_that_was_cancelled_is_not_marked_as_sent(outbox):
     item = outbox.save("alice", request())
     outbox.cancel("alice", item.request.payment_id)
-    assert outbox.mark_sent(item) is State.CANCELLED
+    assert outbox.mark_sent(item).state is State.CANCELLED
     assert outbox.find("alice", item.request.payment_id).state is State.CANCELLED
 
 
@@ -157,3 +158,15 @@ def test_an_item_whose_end_cannot_be_noted_is_as_it_was(outbox, strike):
     with pytest.raises(DatabaseUnusable, match="disk is full"):
         outbox.settle(item, State.COMMITTED, "")
     assert outbox.find("alice", item.request.payment_id).state is State.UNKNOWN
+
+
+def test_an_outbox_of_the_first_version_is_taken_over(tmp_path):
+    outbox = Outbox(tmp_path / "outbox.db")
+    kept, sent = (outbox.save("alice", request()) for _ in range(2))
+    outbox.mark_sent(sent)
+    connection = apsw.Connection(str(outbox.path))
+    connection.execute("ALTER TABLE item DROP COLUMN sent_at; PRAGMA user_version = 1")
+    connection.close()
+    assert [item.state for item in outbox.waiting("alice")] == [State.NEVER_SENT, State.UNKNOWN]
+    assert not outbox.may_yet_arrive(outbox.mark_sent(kept))
+    assert outbox.may_yet_arrive(outbox.mark_sent(sent))

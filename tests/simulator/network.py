@@ -73,6 +73,10 @@ class Network:
         """Lose all that is on its way between two nodes: their connection broke."""
         self.bag = [message for message in self.bag if {message.sender, message.to} != {one, other}]
 
+    def lose_calls(self) -> None:
+        """Lose what clients have asked: no connection keeps bytes for so long (`nodes.client.outbox`)."""
+        self.bag = [message for message in self.bag if message.kind not in _CALLS]
+
     def calm_down(self) -> None:
         """Lose, double, hold up and shuffle no more."""
         self.lose = self.double = 0.0

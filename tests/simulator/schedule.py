@@ -1,7 +1,7 @@
 """One schedule: a safety phase full of faults, then a liveness phase in which everything must end."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from nodes.client.client import PaymentRequest
@@ -11,6 +11,7 @@ from nodes.core.messages import Prepare
 from tests.simulator.callers import draw_payment
 from tests.simulator.gateway import GATEWAY
 from tests.simulator.invariants import check_rest, check_safety, write_id
+from tests.simulator.network import Message
 from tests.simulator.witness import Violation
 from tests.simulator.world import BANKS, NODES, USERS, World
 
@@ -117,6 +118,7 @@ class BadDay:
             (6, False, self._start_any),
             (0.5, True, self._kill_shell),
             (0.7, True, self._suspend_or_readmit),
+            (2, True, self._suspend_for_one_call),
             (0.7, True, lambda: self._kill(world.random.choice(NODES))),
             (0.5, True, lambda: self._kill(GATEWAY)),
             (1, True, self._restart_gateway),
@@ -202,10 +204,28 @@ class BadDay:
         self._world.note("suspend or readmit", user)
         self._world.suspended ^= {user}
 
+    def _suspend_for_one_call(self) -> None:
+        """Let a call that was sent again find its user suspended: the one before may come later, and find not."""
+        world = self._world
+        calls = [message for message in world.network.bag if message.kind == "pay" and message.sender in USERS]
+        again = [call for at, call in enumerate(calls) if _is_among(call, calls[:at])]
+        if again:
+            user = again[-1].sender
+            world.note("suspend for one call", user)
+            world.suspended.add(user)
+            if world.network.take(again[-1]):
+                world.deliver(again[-1])
+            world.suspended.discard(user)
+            for answer in [message for message in world.network.bag if message.to == user][-1:]:
+                if world.network.take(answer):
+                    world.deliver(answer)
+
     def _let_time_pass(self) -> None:
         world = self._world
         is_long = world.random.random() < 0.05
         world.now_ms += EXPIRES_AFTER_S * 1001 if is_long else world.random.choice([1, 500, 2500])
+        if is_long:
+            world.network.lose_calls()
         world.note("time")
         world.turn(GATEWAY)
 
@@ -316,3 +336,7 @@ class Rest:
     def loses_patience(self) -> bool:
         """Tell whether a user stops trying; none does now."""
         return False
+
+
+def _is_among(call: Message, others: Sequence[Message]) -> bool:
+    return any((other.sender, other.body.payment) == (call.sender, call.body.payment) for other in others)
