@@ -213,6 +213,10 @@ def _late_messages(bank: str) -> Iterator[bank_pb2.TransactRequest]:
         payee_banks=[bank],
         amounts_minor=[1],
         currencies=["INR"],
+        logins=[""],
+        login_numbers=[0],
+        fingerprints=[0],
+        taken_at_us=[0],
     )
     commit = bank_pb2.Decides(payment_ids=[never], payers=[PAYERS[0]], epochs=[1], commits=[True])
     contents = ({"decides": abort}, {"prepares": prepare}, {"decides": abort}, {"decides": commit})
