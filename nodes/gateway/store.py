@@ -14,7 +14,7 @@ link, heard    the chain of hashes over decisions, resolutions and recoveries (`
 """
 
 import os
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -112,7 +112,6 @@ BEGIN SELECT RAISE(ABORT, 'a recovery is written once'); END;
 """
 )
 
-_RESOLVED = "SELECT payment_id, payer, epoch, is_commit, who, why, at_us FROM resolution"
 _DECISIONS_AT_ONCE = 10_000
 _BY_PAYMENT_IDS = "SELECT * FROM decision WHERE payment_id IN"
 _ROWS = "SELECT * FROM decision WHERE sequence > ? AND sequence <= ? ORDER BY sequence"
@@ -277,14 +276,13 @@ class GatewayStore:
         rows: Any = self._execute("SELECT * FROM recovery ORDER BY link")
         return [Recovery(*row) for row in rows]
 
-    def _acts(self, link: int) -> tuple[list[str], int | None]:
-        rows: Any = self._execute(f"{_RESOLVED} WHERE link = ?", (link,)).fetchall()
-        acts = [Resolution(*row).act for row in rows]
-        recovered: Any = self._execute("SELECT * FROM recovery WHERE link = ?", (link,)).fetchone()
-        if recovered is None:
-            return acts, None
-        recovery = Recovery(*recovered)
-        return [*acts, recovery.act], recovery.follows
+    def _acts(self, after: int, until: int) -> dict[int, tuple[Sequence[str], int | None]]:
+        recoveries = {recovery.link: recovery for recovery in self.recoveries()}
+        acts: dict[int, list[str]] = {link: [recovery.act] for link, recovery in recoveries.items()}
+        for link, resolution in self.resolutions():
+            acts.setdefault(link, []).append(resolution.act)
+        follows = {link: recovery.follows for link, recovery in recoveries.items()}
+        return {link: (lines, follows.get(link)) for link, lines in acts.items() if after < link <= until}
 
     def contradictions(self) -> list[Contradiction]:
         """Return all contradictions on record."""

@@ -43,8 +43,9 @@ _TAIL_LINKS = 2_000
 """What is looked at when a node starts: some 50 ms of work. The audit looks at everything."""
 
 
-Acts = Callable[[int], tuple[Sequence[str], int | None]]
-"""Returns what operators did by hand that a link covers, and which link that one follows if not the one before."""
+Acts = Callable[[int, int], dict[int, tuple[Sequence[str], int | None]]]
+"""Returns, for links with numbers in (after, until], what operators did by hand that they cover, and which
+link each of these follows, if not the one before."""
 
 
 class ChainTable:
@@ -57,7 +58,7 @@ class ChainTable:
         self._table = table
         self._range = f"SELECT {columns} FROM {table} WHERE sequence > ? AND sequence <= ? ORDER BY sequence"  # noqa: S608 - our own text
         self._node = node
-        self._acts: Acts = acts or (lambda _: ((), None))
+        self._acts: Acts = acts or (lambda _, __: {})
         self._told: dict[str, Heard] = {}
         self._noted_at_us: dict[str, int] = {}
         self.head = self.head_at(None) or begin_chain(node)
@@ -124,18 +125,20 @@ class ChainTable:
     def find_breaks(self, *, whole: bool = False) -> list[str]:
         """Make the hashes anew and return what does not fit: of the newest links, or of all."""
         start = begin_chain(self._node) if whole else self._tail_start()
-        links = pairwise([start, *self.links(start.number, self.head.number)])
-        breaks = [said for before, link in links if (said := self._find_break(before, link))]
+        heard: dict[int, list[Heard]] = {}
+        for link_number, told in self.heard_with(start.number, self.head.number):
+            heard.setdefault(link_number, []).append(told)
+        acts = self._acts(start.number, self.head.number)
+        breaks = []
+        for before, link in pairwise([start, *self.links(start.number, self.head.number)]):
+            records = self._read(before.last_sequence, link.last_sequence)
+            covered = heard.get(link.number, ()), *acts.get(link.number, ((), None))
+            breaks.append(find_break(before, link, Found(zip(*records, strict=True), len(records), *covered)))
+        breaks = [said for said in breaks if said]
         newest: Any = self._execute(f"SELECT coalesce(max(sequence), 0) FROM {self._table}").get  # noqa: S608
         if newest > self.head.last_sequence:
             breaks.append(f"records {self.head.last_sequence + 1} to {newest} were never chained")
         return breaks
-
-    def _find_break(self, before: Head, link: Head) -> str:
-        records = self._read(before.last_sequence, link.last_sequence)
-        acts, follows = self._acts(link.number)
-        columns = zip(*records, strict=True)
-        return find_break(before, link, Found(columns, len(records), self._heard_with(link.number), acts, follows))
 
     def _tail_start(self) -> Head:
         """Return the link before those that are looked at when a node starts."""
@@ -147,6 +150,3 @@ class ChainTable:
 
     def _read(self, after: int, until: int) -> list[Record]:
         return self._execute(self._range, (after, until)).fetchall()
-
-    def _heard_with(self, number: int) -> list[Heard]:
-        return [heard for _, heard in self.heard_with(number - 1, number)]

@@ -47,6 +47,7 @@ def run_schedule(seed: int, log: list[str] | None = None, *, is_covered: bool = 
         check_rest(world)
     except Exception as error:  # whatever the rules do wrong is a finding
         violation = f"{type(error).__name__}: {error}"
+    world.end()
     return Result(seed, world.events, world.digest.hexdigest(), violation, world.coverage)
 
 

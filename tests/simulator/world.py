@@ -12,7 +12,7 @@ from nodes.gateway import store as gateway_store
 from tests.simulator.bank import Bank
 from tests.simulator.callers import CALLERS, Callers
 from tests.simulator.coverage import Coverage
-from tests.simulator.disk import Disk, Killed, make_image
+from tests.simulator.disk import Killed, Shelf, make_image
 from tests.simulator.gateway import GATEWAY, Gateway
 from tests.simulator.network import Message, Network
 from tests.simulator.shell import OUTBOX_IMAGE, Shell
@@ -35,6 +35,7 @@ def _make_bank_image(name: str) -> bytes:
 _IMAGES = {GATEWAY: make_image(gateway_store.SCHEMA)}
 _IMAGES |= {name: _make_bank_image(name) for name in BANKS}
 _IMAGES |= dict.fromkeys(USERS, OUTBOX_IMAGE)
+_SHELF = Shelf(_IMAGES)
 
 
 class Phase(Protocol):
@@ -70,12 +71,16 @@ class World:
         self.phase: Phase
         self.network = Network(self.random)
         self.coverage = Coverage()
-        self.disks = {name: Disk(image) for name, image in _IMAGES.items()}
+        self.disks = _SHELF.take()
         self.witness = Witness(self)
         self.gateway: Gateway | None = Gateway(self)
         self.banks: dict[str, Bank | None] = {name: Bank(name, self) for name in BANKS}
         self.shells = {user: Shell(user, self) for user in USERS}
         self.callers = Callers(self)
+
+    def end(self) -> None:
+        """Let go of the disks: nothing of this world may be used any more."""
+        _SHELF.put_back(self.disks)
 
     def note(self, *event: object) -> None:
         """Put an event on record: in the digest, and in the log if one is kept."""
