@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from nodes.bank import turn as bank_turn
 from nodes.bank.store import BankStore
 from nodes.core.authority import Grant, is_rightful
+from nodes.core.chain import Head, Heard
 from nodes.core.ledger import Ledger
 from nodes.core.messages import Prepare
 from nodes.core.participant import Participant
@@ -31,13 +32,15 @@ class Bank:
 
     # -- what arrives -----------------------------------------------------------
 
-    def open(self, _: Message) -> None:
-        """Let the gateway open its stream."""
-        self.inbox.append(bank_turn.Opened(_STREAM))
+    def open(self, message: Message) -> None:
+        """Let the gateway open its stream; it says what it has heard of this bank's chain."""
+        self.inbox.append(bank_turn.Opened((_STREAM, message.body)))
 
     def receive(self, message: Message) -> None:
         """Take a message of the gateway's stream; each prepare is judged by the login that it names."""
-        prepares, decides = message.body
+        prepares, decides, head = message.body
+        if head is not None:
+            self.store.chain.hear(GATEWAY, head)
         judged = [prepare._replace(is_rightful=_is_rightful(prepare)) for prepare in prepares]
         self.inbox.append(bank_turn.Received(judged, decides, _STREAM, number=1))
 
@@ -66,9 +69,20 @@ class Bank:
                 continue
             world.may_die(self.name, "before answering")
             if said.number == 0:
-                world.network.send(self.name, GATEWAY, "hear_opening", said.in_doubt)
+                body = said.in_doubt, *self._compare(said.stream[1])
+                world.network.send(self.name, GATEWAY, "hear_opening", body)
             else:
-                world.network.send(self.name, GATEWAY, "hear", (said.votes, said.contradictions))
+                answer = said.votes, said.contradictions, self.store.chain.head
+                world.network.send(self.name, GATEWAY, "hear", answer)
+
+    def _compare(self, heard: Heard | None) -> tuple[Heard | None, Head | None, Heard | None]:
+        """Return what the gateway has heard, this bank's link of that number, and what it has heard itself."""
+        link = self.store.chain.head_at(heard.number) if heard else None
+        return heard, link, self.last_heard()
+
+    def last_heard(self) -> Heard | None:
+        """Return the newest that is on record here of the gateway's chain."""
+        return next((told for told in self.store.chain.last_heard() if told.node == GATEWAY), None)
 
 
 def _is_rightful(prepare: Prepare) -> bool:

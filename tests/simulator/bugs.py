@@ -21,6 +21,7 @@ from nodes.core.ledger import Ledger
 from nodes.core.participant import Participant
 from nodes.gateway import turn as gateway_turn
 from nodes.gateway.store import GatewayStore
+from nodes.runtime.chain_table import ChainTable
 
 
 class Mutant(NamedTuple):
@@ -118,6 +119,7 @@ MUTANTS = [
     Mutant("writes a newer hold and the older's end apart", BankStore, "write", "    if changes.holds:\n        many", "    self._execute('COMMIT'); self._execute('BEGIN IMMEDIATE')\n    if changes.holds:\n        many"),
     Mutant("adds to the account what was added already", BankStore, "write", "SET posted = excluded.posted", "SET posted = posted + excluded.posted"),
     Mutant("leaves an entry out of the chain", BankStore, "_add_entries", "self.chain.append(entries, now_us)", "pass"),
+    Mutant("puts another head on record than it has heard", ChainTable, "hear", "Heard(node, head.number, head.hash)", "Heard(node, head.number + 1, head.hash)"),
     Mutant("is off by one", Ledger, "post", "debit.posted -= hold.amount_minor", "debit.posted -= hold.amount_minor - 1"),
     Mutant("restores what was held before", Ledger, "release", "debit.held -= hold.amount_minor", "debit.held = 0"),
     # -- a client

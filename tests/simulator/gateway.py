@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from nodes.client.client import PaymentView
 from nodes.client.errors import NotAllowed, NotFound
 from nodes.core.authority import Authority, fingerprint
+from nodes.core.chain import Heard, explain_head
 from nodes.core.coordinator import Coordinator
 from nodes.core.messages import Outcome, Payment, Reason
 from nodes.core.violations import format_payment_id
 from nodes.gateway import turn as gateway_turn
+from nodes.gateway.heads import explain_told
 from nodes.gateway.store import GatewayStore
 from tests.simulator.network import Message
 
@@ -71,13 +73,23 @@ class Gateway:
                     answer = _view(decision.payment, decision.outcome, decision.reason)
         self._world.network.send(GATEWAY, message.sender, "answer", (call, answer))
 
+    def last_heard(self, bank: str) -> Heard | None:
+        """Return the newest that is on record here of a bank's chain."""
+        return next((told for told in self.store.chain.last_heard() if told.node == bank), None)
+
     def hear_opening(self, message: Message) -> None:
-        """Take the first message of a bank's stream: what is in doubt there."""
-        self.inbox.append(gateway_turn.Connected(message.sender, message.body))
+        """Take the first message of a bank's stream: what is in doubt there, and what both have heard."""
+        in_doubt, heard, link, told = message.body
+        bank, witness = message.sender, self._world.witness
+        witness.heads_compared(bank, heard and explain_head(heard, link, GATEWAY))
+        witness.heads_compared(GATEWAY, told and explain_told(self.store.chain, (), bank, told))
+        self.inbox.append(gateway_turn.Connected(message.sender, in_doubt))
 
     def hear(self, message: Message) -> None:
-        """Take a bank's answer on the stream."""
-        self.inbox.append(gateway_turn.Voted(message.sender, *message.body))
+        """Take a bank's answer on the stream, and the head of its chain."""
+        *said, head = message.body
+        self.store.chain.hear(message.sender, head)
+        self.inbox.append(gateway_turn.Voted(message.sender, *said))
 
     def inquire(self, message: Message) -> None:
         """Take a bank's inquiry."""
@@ -100,7 +112,7 @@ class Gateway:
         effects = spoken.effects
         for bank in sorted({*effects.prepares, *effects.decides}):
             world.may_die(GATEWAY, "before telling a bank")
-            body = effects.prepares.get(bank, []), effects.decides.get(bank, [])
+            body = effects.prepares.get(bank, []), effects.decides.get(bank, []), self.store.chain.head
             world.network.send(GATEWAY, bank, "receive", body)
         for inquiry, decides in spoken.inquiries:
             world.may_die(GATEWAY, "before answering an inquiry")

@@ -10,7 +10,12 @@ Not here: I13 to I16 (reads, identity, supervisor, secrets) have no part in the 
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import apsw
+
+from nodes.bank.store import BankStore
 from nodes.client.outbox import State
+from nodes.gateway.heads import explain_told
+from nodes.gateway.store import GatewayStore
 from tests.simulator.witness import Witness, demand
 from tests.simulator.world import BANKS, GATEWAY, NODES, OPENING_MINOR, USERS, World
 
@@ -84,6 +89,38 @@ def check_rest(world: World) -> None:
         demand(not breaks, f"I9 the chain of {node}'s records is whole", breaks)
     for key, wish in world.callers.wishes.items():
         demand(wish.is_answered, "I10 every caller has an answer in the end", key)
+
+
+def check_old_copies(world: World) -> int:
+    """Check that an old copy of a disk that comes back is noticed, by whoever has heard of more than it holds.
+
+    Also when its node has gone on from there, until its chain is as long again. Return how many were noticed.
+    """
+    assert world.gateway is not None
+    noticed = 0
+    for node, image in world.copies.items():
+        connection = apsw.Connection(":memory:")
+        connection.deserialize("main", image)
+        store: GatewayStore | BankStore
+        if node == GATEWAY:
+            store = GatewayStore(connection)
+            heard = {name: bank.last_heard() for name, bank in world.banks.items() if bank is not None}
+        else:
+            store = BankStore(connection)
+            heard = {GATEWAY: world.gateway.last_heard(node)}
+        for listener, told in heard.items():
+            if told is not None and told.number > store.chain.head.number:
+                said = f"I9 an old copy of {node} is noticed"
+                demand(explain_told(store.chain, (), listener, told), said, told)
+                noticed += 1
+        newest = max((told.number for told in heard.values() if told is not None), default=0)
+        is_old = newest > store.chain.head.number
+        while store.chain.head.number < newest:
+            store.chain.append([], 0, acts=["something else"])
+        if is_old:
+            found = [explain_told(store.chain, (), listener, told) for listener, told in heard.items() if told]
+            demand(any(found), f"I9 an old copy of {node} that went on is noticed", newest)
+    return noticed
 
 
 # -- at every moment ------------------------------------------------------------

@@ -10,7 +10,7 @@ from nodes.core.authority import Authority, fingerprint
 from nodes.core.messages import Prepare
 from tests.simulator.callers import draw_payment
 from tests.simulator.gateway import GATEWAY
-from tests.simulator.invariants import check_rest, check_safety, write_id
+from tests.simulator.invariants import check_old_copies, check_rest, check_safety, write_id
 from tests.simulator.network import Message
 from tests.simulator.witness import Violation
 from tests.simulator.world import BANKS, NODES, USERS, World
@@ -18,6 +18,8 @@ from tests.simulator.world import BANKS, NODES, USERS, World
 _STEPS = 200
 _STEPS_BETWEEN_CHECKS = 50
 _CALM_STEPS = 3000
+_COPIED_EVERY = 8
+"""In which schedules the disks are copied half way through the bad day: that takes half a millisecond."""
 _SWARM = {False: (0.5, 1, 2), True: (0, 0, 1, 2)}
 """By how much the weight of a happening is changed for one schedule; some are left out at times."""
 
@@ -30,6 +32,8 @@ class Result(NamedTuple):
     digest: str
     violation: str
     reached: Counter[str]
+    noticed: int
+    """How many old copies of disks were found out, of those that somebody could know of."""
 
 
 def run_schedule(seed: int, log: list[str] | None = None, *, is_covered: bool = False) -> Result:
@@ -39,16 +43,18 @@ def run_schedule(seed: int, log: list[str] | None = None, *, is_covered: bool = 
     """
     world = World(seed, log)
     world.coverage.is_on = is_covered
-    violation = ""
+    violation, noticed = "", 0
+    world.is_copied = seed % _COPIED_EVERY == 0
     try:
         BadDay(world).pass_by()
         check_safety(world)
         Rest(world).come_to_an_end()
         check_rest(world)
+        noticed = check_old_copies(world)
     except Exception as error:  # whatever the rules do wrong is a finding
         violation = f"{type(error).__name__}: {error}"
     world.end()
-    return Result(seed, world.events, world.digest.hexdigest(), violation, world.coverage)
+    return Result(seed, world.events, world.digest.hexdigest(), violation, world.coverage, noticed)
 
 
 class BadDay:
@@ -86,6 +92,8 @@ class BadDay:
         """Let the next thing happen."""
         if self._to_come:
             self._to_come.pop()()
+            if self._world.is_copied and len(self._to_come) == _STEPS // 2:
+                self._world.copy_disks()
             if len(self._to_come) % _STEPS_BETWEEN_CHECKS == 0:
                 check_safety(self._world)
 
@@ -144,7 +152,8 @@ class BadDay:
         fields = world.random.randbytes(16), payer, bank, other, bank, 1, "INR"
         authority = Authority(other, fingerprint(fields), world.now_ms * 1000)
         epoch = world.gateway.coordinator.epoch if world.gateway else 1
-        world.network.send(GATEWAY, bank, "receive", ([Prepare(*fields[:2], epoch, *fields[2:], authority)], []))
+        prepare = Prepare(*fields[:2], epoch, *fields[2:], authority)
+        world.network.send(GATEWAY, bank, "receive", ([prepare], [], None))
 
     def _deliver_old(self) -> None:
         """Let something arrive again that had arrived before, however long ago."""

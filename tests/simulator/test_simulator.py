@@ -44,6 +44,11 @@ def test_the_same_seed_gives_the_same_events_in_other_processes(results):
     assert len({result.digest for result in results}) == _SCHEDULES
 
 
+def test_old_copies_of_disks_come_back_and_are_noticed(results):
+    """That none goes unnoticed, each schedule looks at itself."""
+    assert sum(result.noticed for result in results) > 300
+
+
 def test_keeping_a_log_changes_nothing(results):
     log: list[str] = []
     assert run_schedule(7, log, is_covered=True) == results[7]

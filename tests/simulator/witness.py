@@ -107,6 +107,10 @@ class Witness:
                 known is None or known.payment != call.payment, "I7 only other fields are refused", (call, answer)
             )
 
+    def heads_compared(self, node: str, difference: str | None) -> None:
+        """Look at what others have heard of a node's chain: no disk was ever put back or lost."""
+        demand(not difference, f"I9 the chain of {node} holds all that others have heard of it", difference)
+
     # -- banks ------------------------------------------------------------------
 
     def bank_started(self, bank: "Bank") -> None:

@@ -62,6 +62,9 @@ class World:
         self.now_ms = 0
         self.crash_rate = 0.0
         self.is_calm = False
+        self.is_copied = False
+        self.copies: dict[str, bytes] = {}
+        """The nodes' disks as they once were, if they are copied."""
         self.capacity = self.random.choice([100_000, 100_000, 1])
         self.paused: set[str] = set()
         self.suspended: set[str] = set()
@@ -81,6 +84,10 @@ class World:
     def end(self) -> None:
         """Let go of the disks: nothing of this world may be used any more."""
         _SHELF.put_back(self.disks)
+
+    def copy_disks(self) -> None:
+        """Keep what is on the nodes' disks now."""
+        self.copies = {node: self.disks[node].connection.serialize("main") for node in NODES}
 
     def note(self, *event: object) -> None:
         """Put an event on record: in the digest, and in the log if one is kept."""
@@ -157,8 +164,9 @@ class World:
             self.open_stream(bank_name)
 
     def open_stream(self, bank: str) -> None:
-        """Have the gateway open its stream to a bank."""
-        self.network.send(GATEWAY, bank, "open", None)
+        """Have the gateway open its stream to a bank, and ask for the link that it has heard of."""
+        heard = self.gateway.last_heard(bank) if self.gateway is not None else None
+        self.network.send(GATEWAY, bank, "open", heard)
 
     def deliver(self, message: Message) -> None:
         """Hand a message over; to a node that is down it is lost."""
