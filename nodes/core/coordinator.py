@@ -392,7 +392,9 @@ class Coordinator:
 def _compare(known: Payment, asked: Payment) -> Differs | None:
     if known.memo == LOST_MEMO:
         asked = asked._replace(memo=LOST_MEMO)
-    if known == asked or known.payee == UNKNOWN_USER:
+    if known.payee == UNKNOWN_USER:
+        return None
+    if known == asked:
         return None
     name = next(name for name in Payment._fields if getattr(known, name) != getattr(asked, name))
     return Differs(_FIELDS_AS_ASKED.get(name, name))
