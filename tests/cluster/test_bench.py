@@ -98,19 +98,20 @@ def _fail_on_a_cluster(load, parent):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted_it_leaves_nothing_behind(cluster, tmp_path, number):
-    words = ("bench", "--load", "one", "--for", "60s", "--scratch", str(tmp_path))
-    bench = subprocess.Popen(
-        cluster.command(*words), cwd=cluster.folder, env=cluster.environment(), stderr=subprocess.PIPE, text=True
-    )
-    assert bench.stderr is not None
-    try:
-        while "measuring" not in bench.stderr.readline():
-            assert bench.poll() is None
-        bench.send_signal(number)
-        assert "interrupted" in bench.communicate(timeout=30)[1]
-        assert bench.returncode == 130
-    finally:
-        bench.kill()
-        bench.wait()
+    # Far longer than it is waited for: it must not end because the time is over.
+    words = ("bench", "--load", "one", "--for", "10m", "--scratch", str(tmp_path))
+    command, environment = cluster.command(*words), cluster.environment()
+    with subprocess.Popen(
+        command, cwd=cluster.folder, env=environment, stderr=subprocess.PIPE, text=True
+    ) as bench:
+        assert bench.stderr is not None
+        try:
+            while "warming up" not in bench.stderr.readline():
+                assert bench.poll() is None
+            bench.send_signal(number)
+            assert "interrupted" in bench.communicate(timeout=120)[1]
+            assert bench.returncode == 130
+        finally:
+            bench.kill()
     wait_until(lambda: not processes_of(tmp_path), "every process gone")
     assert not list(tmp_path.iterdir())
