@@ -40,6 +40,8 @@ _AWAY = (grpc.aio.AioRpcError, TimeoutError, ConnectionError, Unsound)
 _TRANSACT = "/interbank.v1.BankService/Transact"
 _OPENING_TIMEOUT_S = 2.0
 _RETRY_MAX_S = 1.0
+_DOUBLINGS_MAX = 10
+"""Beyond that the wait is at its longest; 2 to the power of all failures of a day has no place in a float."""
 _CALL_TIMEOUT_S = 2.0
 _SILENCE_MAX_S = 1.5
 """A bank that owes an answer for this long counts as away: who pays there is told so at once."""
@@ -112,6 +114,7 @@ class BankLink:
         self._dial_now = asyncio.Event()
         self._renew_now = asyncio.Event()
         self._stream: _Stream | None = None
+        self._retry: asyncio.TimerHandle | None = None
 
     @property
     def is_connected(self) -> bool:
@@ -149,6 +152,9 @@ class BankLink:
         while True:
             await self._dial_now.wait()
             self._dial_now.clear()
+            if self._retry is not None:
+                # Who was asked to dial before that was due has not two lines of tries from then on.
+                self._retry.cancel()
             try:
                 await self._hold_streams()
                 failures = 0
@@ -276,9 +282,9 @@ class BankLink:
         write("bank_away", address=self.address, details=details or type(error).__name__)
 
     def _retry_later(self, failures: int) -> None:
-        longest_s = min(_RETRY_MAX_S, 0.05 * 2**failures)
+        longest_s = min(_RETRY_MAX_S, 0.05 * 2 ** min(failures, _DOUBLINGS_MAX))
         wait_s = random.uniform(longest_s / 2, longest_s)  # noqa: S311 - jitter, not a secret
-        asyncio.get_running_loop().call_later(wait_s, self._dial_now.set)
+        self._retry = asyncio.get_running_loop().call_later(wait_s, self._dial_now.set)
 
 
 class _Stream:
