@@ -235,6 +235,8 @@ class Status:
         status.not_ready_reason = "" if self.is_ready else "reaching the banks"
         status.commits = self._store.commits
         status.certificate.token_key = self._issuer.key_id
+        links = self._loop.links.values()
+        status.certificate.has_older_lines = not all(link.is_renewed for link in links)
         gateway = status.gateway
         gateway.epoch = self._loop.coordinator.epoch
         gateway.committed, gateway.declined = self._store.tally()
@@ -243,9 +245,9 @@ class Status:
         if verdict is not None:
             gateway.money, gateway.money_failed = verdict.said, verdict.has_failed
             gateway.money_age_ms = int((time.monotonic() - verdict.at_s) * 1000)
-        for link in self._loop.links.values():
+        for link in links:
             gateway.banks.add(name=link.name, address=link.address, is_connected=link.is_connected)
-        differences = {link.difference for link in self._loop.links.values() if link.difference}
+        differences = {link.difference for link in links if link.difference}
         status.warnings.extend(sorted(differences))
 
 

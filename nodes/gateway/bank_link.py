@@ -113,6 +113,7 @@ class BankLink:
         self._log = log.bind(bank=name)
         self._dial_now = asyncio.Event()
         self._renew_now = asyncio.Event()
+        self._is_newest = True
         self._stream: _Stream | None = None
         self._retry: asyncio.TimerHandle | None = None
 
@@ -120,6 +121,11 @@ class BankLink:
     def is_connected(self) -> bool:
         """Whether there is a stream."""
         return self._stream is not None
+
+    @property
+    def is_renewed(self) -> bool:
+        """Whether nothing is said any more on a stream that was opened before the last renewal."""
+        return self._stream is None or self._is_newest
 
     def dial(self, address: str) -> None:
         """Reach the bank at ``address`` from now on; at once, unless it is connected there."""
@@ -134,6 +140,7 @@ class BankLink:
         If that does not come about ``within_s``, the old one is cut.
         """
         self._renew_now.set()
+        self._is_newest = False
         if within_s is not None and self._stream is not None:
             asyncio.get_running_loop().call_later(within_s, self._cut, self._stream)
 
@@ -236,6 +243,8 @@ class BankLink:
         reach("gateway.line.opened")
         self._log.info("bank_connected", address=self.address, in_doubt=len(opening.in_doubt))
         self._stream = stream
+        # Not if it was renewed once more while this was opened: then another is on its way.
+        self._is_newest = not self._renew_now.is_set()
         self.is_tried.set()
         self._events.connected(self.name, opening)
         return stream.carry()

@@ -57,7 +57,7 @@ class Witness(Protocol):
     """Whoever can tell what the nodes that run now use; raises `CannotRotate` when it takes too long."""
 
     def wait_shown(self, leaf: Leaf, serial: str) -> None:
-        """Return when the node of ``leaf`` calls with this certificate and shows it, or does not run."""
+        """Return when the node of ``leaf`` calls with this certificate alone and shows it, or does not run."""
 
     def wait_trusted(self, serials: set[str]) -> None:
         """Return when every node that runs trusts exactly these authorities."""

@@ -24,7 +24,7 @@ class RunningNodes:
         self._within_s = within_s
 
     def wait_shown(self, leaf: Leaf, serial: str) -> None:
-        """Return when the node of ``leaf`` calls with this certificate and shows it, or does not run."""
+        """Return when the node of ``leaf`` calls with this certificate alone and shows it, or does not run."""
         self._wait(lambda: self._uses(leaf, serial), f"{leaf.name} does not use its new certificate")
 
     def wait_trusted(self, serials: set[str]) -> None:
@@ -56,7 +56,8 @@ class RunningNodes:
         for node in self._running():
             if node["name"] == leaf.name:
                 shown = find_shown_serial(self._folder, node["address"], leaf.identity.tls_name)
-                return shown == serial and node["certificate"].get("serial") == serial
+                used = node["certificate"]
+                return shown == used.get("serial") == serial and not used.get("has_older_lines")
         return True
 
     def _wait_for_all(self, is_so: Callable[[Node], bool], otherwise: str) -> None:

@@ -110,6 +110,7 @@ def _read_certificate(found: operator_pb2.CertificateStatus) -> dict[str, Any]:
         "authorities": list(found.authorities),
         "revoked": dict(found.revoked),
         "token_key": found.token_key,
+        "has_older_lines": found.has_older_lines,
     }
 
 

@@ -136,7 +136,7 @@ class BankBeside:
     def __init__(self, name: str, gateway: GatewayLoop, issuer: TokenIssuer) -> None:
         self.name = name
         self.address = "localhost:1"
-        self.is_connected = True
+        self.is_connected = self.is_renewed = True
         self.difference = ""
         self.connection = apsw.Connection(":memory:")
         self.connection.execute(BANK_SCHEMA)

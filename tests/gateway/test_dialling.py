@@ -1,8 +1,9 @@
-"""How the gateway dials a bank that does not let it in: again and again, and never faster for that."""
+"""How the gateway dials a bank: again and again, never faster for that, and anew with each certificate."""
 
 import asyncio
 
 import structlog
+from interbank.v1 import bank_pb2 as pb
 
 from nodes.gateway import bank_link
 from nodes.gateway.bank_link import BankEvents, BankLink, HeadsDiffer
@@ -30,6 +31,42 @@ class Refused(BankLink):
         raise HeadsDiffer("its books are others")
 
 
+class Opened:
+    """A stream on which nothing is said."""
+
+    def __init__(self):
+        self._ends = asyncio.Event()
+
+    async def carry(self):
+        await self._ends.wait()
+
+    def end(self):
+        self._ends.set()
+
+
+class Renewed(BankLink):
+    """A line whose streams open when `let_open` says so."""
+
+    def __init__(self):
+        events = BankEvents(*[lambda *_: None] * 3, heads=None)
+        super().__init__("HDFC", lambda *_: None, events, structlog.wrap_logger(None, [_drop]), token_keys=list)
+        self._opening = asyncio.Semaphore(0)
+        self.is_opening = asyncio.Event()
+
+    async def let_open(self):
+        """Let one stream open, and everything happen that comes of it."""
+        await asyncio.wait_for(self.is_opening.wait(), 30)
+        self.is_opening.clear()
+        self._opening.release()
+        for _ in range(10):
+            await asyncio.sleep(0)
+
+    async def _open_stream(self):
+        self.is_opening.set()
+        await self._opening.acquire()
+        return Opened(), pb.TransactResponse()
+
+
 def _drop(*_):
     raise structlog.DropEvent
 
@@ -53,4 +90,23 @@ async def test_a_bank_that_calls_in_again_and_again_is_not_dialled_ever_faster()
     await asyncio.sleep(0)
     due = [handle for handle in asyncio.get_running_loop()._scheduled if not handle.cancelled()]
     assert len([handle for handle in due if handle._callback == line._dial_now.set]) == 1
+    dialling.cancel()
+
+
+async def test_a_line_counts_as_renewed_only_once_all_is_said_on_a_stream_that_was_opened_since():
+    line = Renewed()
+    assert line.is_renewed, "nothing is said on it at all"
+    line.dial("localhost:1")
+    dialling = asyncio.create_task(line.run())
+    await line.let_open()
+    assert line.is_renewed
+    line.renew()
+    await asyncio.wait_for(line.is_opening.wait(), 30)
+    assert line.is_connected
+    assert not line.is_renewed
+    line.renew()  # once more, while the first is being done
+    await line.let_open()
+    assert not line.is_renewed
+    await line.let_open()
+    assert line.is_renewed
     dialling.cancel()

@@ -48,7 +48,9 @@ def served_serial(nodes: RunningNodes, name: str) -> str:
 
 def uses(nodes: RunningNodes, name: str, serial: str) -> bool:
     status = nodes.status(name)
-    return status is not None and status.certificate.serial == serial
+    if status is None or status.certificate.has_older_lines:
+        return False
+    return status.certificate.serial == serial
 
 
 def trusts(nodes: RunningNodes, name: str, authorities: tuple[str, ...]) -> bool:

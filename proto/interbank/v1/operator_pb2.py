@@ -28,7 +28,7 @@ from interbank.v1 import bank_pb2 as interbank_dot_v1_dot_bank__pb2
 from interbank.v1 import payment_pb2 as interbank_dot_v1_dot_payment__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1binterbank/v1/operator.proto\x12\x0cinterbank.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19interbank/v1/access.proto\x1a\x17interbank/v1/bank.proto\x1a\x1ainterbank/v1/payment.proto\"\x12\n\x10GetStatusRequest\"\xf8\x02\n\x11GetStatusResponse\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04role\x18\x02 \x01(\t\x12\x10\n\x08instance\x18\x03 \x01(\t\x12\x0b\n\x03pid\x18\x04 \x01(\x05\x12\x0f\n\x07version\x18\x05 \x01(\t\x12\x10\n\x08is_ready\x18\x06 \x01(\x08\x12\x18\n\x10not_ready_reason\x18\x07 \x01(\t\x12.\n\nstarted_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\x07gateway\x18\t \x01(\x0b\x32\x1b.interbank.v1.GatewayStatusH\x00\x12(\n\x04\x62\x61nk\x18\n \x01(\x0b\x32\x18.interbank.v1.BankStatusH\x00\x12\x0f\n\x07\x63ommits\x18\x0b \x01(\x04\x12\x34\n\x0b\x63\x65rtificate\x18\x0c \x01(\x0b\x32\x1f.interbank.v1.CertificateStatus\x12\x10\n\x08warnings\x18\r \x03(\tB\x08\n\x06\x64\x65tail\"\xe9\x01\n\x11\x43\x65rtificateStatus\x12\x0e\n\x06serial\x18\x01 \x01(\t\x12-\n\tnot_after\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0b\x61uthorities\x18\x03 \x03(\t\x12=\n\x07revoked\x18\x04 \x03(\x0b\x32,.interbank.v1.CertificateStatus.RevokedEntry\x12\x11\n\ttoken_key\x18\x05 \x01(\t\x1a.\n\x0cRevokedEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\"\xbe\x01\n\rGatewayStatus\x12\r\n\x05\x65poch\x18\x01 \x01(\x04\x12\x11\n\tcommitted\x18\x02 \x01(\x04\x12\x10\n\x08\x64\x65\x63lined\x18\x03 \x01(\x04\x12\x11\n\tunder_way\x18\x04 \x01(\x04\x12+\n\x05\x62\x61nks\x18\x05 \x03(\x0b\x32\x1c.interbank.v1.BankConnection\x12\r\n\x05money\x18\x06 \x01(\t\x12\x14\n\x0cmoney_failed\x18\x07 \x01(\x08\x12\x14\n\x0cmoney_age_ms\x18\x08 \x01(\x04\"E\n\x0e\x42\x61nkConnection\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\x12\x14\n\x0cis_connected\x18\x03 \x01(\x08\"\x94\x01\n\nBankStatus\x12\x10\n\x08in_doubt\x18\x01 \x01(\x04\x12\x1a\n\x12oldest_in_doubt_ms\x18\x02 \x01(\x04\x12\x1c\n\x14gateway_is_connected\x18\x03 \x01(\x08\x12\x11\n\tcustomers\x18\x04 \x01(\x04\x12\x15\n\rnet_due_minor\x18\x05 \x01(\x03\x12\x10\n\x08\x63urrency\x18\x06 \x01(\t\"(\n\x12ShowPaymentRequest\x12\x12\n\npayment_id\x18\x01 \x01(\t\"A\n\x13ShowPaymentResponse\x12*\n\x06traces\x18\x01 \x03(\x0b\x32\x1a.interbank.v1.PaymentTrace\"m\n\x0cPaymentTrace\x12&\n\x07payment\x18\x01 \x01(\x0b\x32\x15.interbank.v1.Payment\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\x12&\n\x05\x62\x61nks\x18\x03 \x03(\x0b\x32\x17.interbank.v1.BankTrace\"]\n\tBankTrace\x12\x0c\n\x04\x62\x61nk\x18\x01 \x01(\t\x12\x33\n\x0ctransactions\x18\x02 \x03(\x0b\x32\x1d.interbank.v1.BankTransaction\x12\r\n\x05\x65rror\x18\x03 \x01(\t\"I\n\x13JudgeInDoubtRequest\x12\x32\n\x0ctransactions\x18\x01 \x03(\x0b\x32\x1c.interbank.v1.TransactionKey\"$\n\x14JudgeInDoubtResponse\x12\x0c\n\x04said\x18\x01 \x03(\t\"\x82\x01\n\x15ResolveInDoubtRequest\x12\x0c\n\x04\x62\x61nk\x18\x01 \x01(\t\x12\x31\n\x0btransaction\x18\x02 \x01(\x0b\x32\x1c.interbank.v1.TransactionKey\x12\x0e\n\x06\x63ommit\x18\x03 \x01(\x08\x12\x0b\n\x03who\x18\x04 \x01(\t\x12\x0b\n\x03why\x18\x05 \x01(\t\"\x18\n\x16ResolveInDoubtResponse\"$\n\x0eTakeCutRequest\x12\x12\n\nkeep_books\x18\x01 \x01(\x08\"z\n\x0fTakeCutResponse\x12\x0b\n\x03\x63ut\x18\x01 \x01(\x04\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\x12%\n\x04head\x18\x03 \x01(\x0b\x32\x17.interbank.v1.ChainHead\x12$\n\x05\x62\x61nks\x18\x04 \x03(\x0b\x32\x15.interbank.v1.BankCut\"\x16\n\x14\x43ollectTotalsRequest\"b\n\x15\x43ollectTotalsResponse\x12.\n\x05\x62\x61nks\x18\x01 \x03(\x0b\x32\x1f.interbank.v1.GetTotalsResponse\x12\x19\n\x11unavailable_banks\x18\x02 \x03(\t2d\n\x0bNodeService\x12U\n\tGetStatus\x12\x1e.interbank.v1.GetStatusRequest\x1a\x1f.interbank.v1.GetStatusResponse\"\x07\xaa\xbb\x18\x03\n\x01\x02\x32\xe8\x03\n\x0fOperatorService\x12[\n\x0bShowPayment\x12 .interbank.v1.ShowPaymentRequest\x1a!.interbank.v1.ShowPaymentResponse\"\x07\xaa\xbb\x18\x03\n\x01\x02\x12O\n\x07TakeCut\x12\x1c.interbank.v1.TakeCutRequest\x1a\x1d.interbank.v1.TakeCutResponse\"\x07\xaa\xbb\x18\x03\n\x01\x02\x12^\n\x0cJudgeInDoubt\x12!.interbank.v1.JudgeInDoubtRequest\x1a\".interbank.v1.JudgeInDoubtResponse\"\x07\xaa\xbb\x18\x03\n\x01\x02\x12\x64\n\x0eResolveInDoubt\x12#.interbank.v1.ResolveInDoubtRequest\x1a$.interbank.v1.ResolveInDoubtResponse\"\x07\xaa\xbb\x18\x03\n\x01\x02\x12\x61\n\rCollectTotals\x12\".interbank.v1.CollectTotalsRequest\x1a#.interbank.v1.CollectTotalsResponse\"\x07\xaa\xbb\x18\x03\n\x01\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1binterbank/v1/operator.proto\x12\x0cinterbank.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19interbank/v1/access.proto\x1a\x17interbank/v1/bank.proto\x1a\x1ainterbank/v1/payment.proto\"\x12\n\x10GetStatusRequest\"\xf8\x02\n\x11GetStatusResponse\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04role\x18\x02 \x01(\t\x12\x10\n\x08instance\x18\x03 \x01(\t\x12\x0b\n\x03pid\x18\x04 \x01(\x05\x12\x0f\n\x07version\x18\x05 \x01(\t\x12\x10\n\x08is_ready\x18\x06 \x01(\x08\x12\x18\n\x10not_ready_reason\x18\x07 \x01(\t\x12.\n\nstarted_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\x07gateway\x18\t \x01(\x0b\x32\x1b.interbank.v1.GatewayStatusH\x00\x12(\n\x04\x62\x61nk\x18\n \x01(\x0b\x32\x18.interbank.v1.BankStatusH\x00\x12\x0f\n\x07\x63ommits\x18\x0b \x01(\x04\x12\x34\n\x0b\x63\x65rtificate\x18\x0c \x01(\x0b\x32\x1f.interbank.v1.CertificateStatus\x12\x10\n\x08warnings\x18\r \x03(\tB\x08\n\x06\x64\x65tail\"\x82\x02\n\x11\x43\x65rtificateStatus\x12\x0e\n\x06serial\x18\x01 \x01(\t\x12-\n\tnot_after\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0b\x61uthorities\x18\x03 \x03(\t\x12=\n\x07revoked\x18\x04 \x03(\x0b\x32,.interbank.v1.CertificateStatus.RevokedEntry\x12\x11\n\ttoken_key\x18\x05 \x01(\t\x12\x17\n\x0fhas_older_lines\x18\x06 \x01(\x08\x1a.\n\x0cRevokedEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\"\xbe\x01\n\rGatewayStatus\x12\r\n\x05\x65poch\x18\x01 \x01(\x04\x12\x11\n\tcommitted\x18\x02 \x01(\x04\x12\x10\n\x08\x64\x65\x63lined\x18\x03 \x01(\x04\x12\x11\n\tunder_way\x18\x04 \x01(\x04\x12+\n\x05\x62\x61nks\x18\x05 \x03(\x0b\x32\x1c.interbank.v1.BankConnection\x12\r\n\x05money\x18\x06 \x01(\t\x12\x14\n\x0cmoney_failed\x18\x07 \x01(\x08\x12\x14\n\x0cmoney_age_ms\x18\x08 \x01(\x04\"E\n\x0e\x42\x61nkConnection\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\x12\x14\n\x0cis_connected\x18\x03 \x01(\x08\"\x94\x01\n\nBankStatus\x12\x10\n\x08in_doubt\x18\x01 \x01(\x04\x12\x1a\n\x12oldest_in_doubt_ms\x18\x02 \x01(\x04\x12\x1c\n\x14gateway_is_connected\x18\x03 \x01(\x08\x12\x11\n\tcustomers\x18\x04 \x01(\x04\x12\x15\n\rnet_due_minor\x18\x05 \x01(\x03\x12\x10\n\x08\x63urrency\x18\x06 \x01(\t\"(\n\x12ShowPaymentRequest\x12\x12\n\npayment_id\x18\x01 \x01(\t\"A\n\x13ShowPaymentResponse\x12*\n\x06traces\x18\x01 \x03(\x0b\x32\x1a.interbank.v1.PaymentTrace\"m\n\x0cPaymentTrace\x12&\n\x07payment\x18\x01 \x01(\x0b\x32\x15.interbank.v1.Payment\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\x12&\n\x05\x62\x61nks\x18\x03 \x03(\x0b\x32\x17.interbank.v1.BankTrace\"]\n\tBankTrace\x12\x0c\n\x04\x62\x61nk\x18\x01 \x01(\t\x12\x33\n\x0ctransactions\x18\x02 \x03(\x0b\x32\x1d.interbank.v1.BankTransaction\x12\r\n\x05\x65rror\x18\x03 \x01(\t\"I\n\x13JudgeInDoubtRequest\x12\x32\n\x0ctransactions\x18\x01 \x03(\x0b\x32\x1c.interbank.v1.TransactionKey\"$\n\x14JudgeInDoubtResponse\x12\x0c\n\x04said\x18\x01 \x03(\t\"\x82\x01\n\x15ResolveInDoubtRequest\x12\x0c\n\x04\x62\x61nk\x18\x01 \x01(\t\x12\x31\n\x0btransaction\x18\x02 \x01(\x0b\x32\x1c.interbank.v1.TransactionKey\x12\x0e\n\x06\x63ommit\x18\x03 \x01(\x08\x12\x0b\n\x03who\x18\x04 \x01(\t\x12\x0b\n\x03why\x18\x05 \x01(\t\"\x18\n\x16ResolveInDoubtResponse\"$\n\x0eTakeCutRequest\x12\x12\n\nkeep_books\x18\x01 \x01(\x08\"z\n\x0fTakeCutResponse\x12\x0b\n\x03\x63ut\x18\x01 \x01(\x04\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\x12%\n\x04head\x18\x03 \x01(\x0b\x32\x17.interbank.v1.ChainHead\x12$\n\x05\x62\x61nks\x18\x04 \x03(\x0b\x32\x15.interbank.v1.BankCut\"\x16\n\x14\x43ollectTotalsRequest\"b\n\x15\x43ollectTotalsResponse\x12.\n\x05\x62\x61nks\x18\x01 \x03(\x0b\x32\x1f.interbank.v1.GetTotalsResponse\x12\x19\n\x11unavailable_banks\x18\x02 \x03(\t2d\n\x0bNodeService\x12U\n\tGetStatus\x12\x1e.interbank.v1.GetStatusRequest\x1a\x1f.interbank.v1.GetStatusResponse\"\x07\xaa\xbb\x18\x03\n\x01\x02\x32\xe8\x03\n\x0fOperatorService\x12[\n\x0bShowPayment\x12 .interbank.v1.ShowPaymentRequest\x1a!.interbank.v1.ShowPaymentResponse\"\x07\xaa\xbb\x18\x03\n\x01\x02\x12O\n\x07TakeCut\x12\x1c.interbank.v1.TakeCutRequest\x1a\x1d.interbank.v1.TakeCutResponse\"\x07\xaa\xbb\x18\x03\n\x01\x02\x12^\n\x0cJudgeInDoubt\x12!.interbank.v1.JudgeInDoubtRequest\x1a\".interbank.v1.JudgeInDoubtResponse\"\x07\xaa\xbb\x18\x03\n\x01\x02\x12\x64\n\x0eResolveInDoubt\x12#.interbank.v1.ResolveInDoubtRequest\x1a$.interbank.v1.ResolveInDoubtResponse\"\x07\xaa\xbb\x18\x03\n\x01\x02\x12\x61\n\rCollectTotals\x12\".interbank.v1.CollectTotalsRequest\x1a#.interbank.v1.CollectTotalsResponse\"\x07\xaa\xbb\x18\x03\n\x01\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -54,41 +54,41 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETSTATUSRESPONSE']._serialized_start=179
   _globals['_GETSTATUSRESPONSE']._serialized_end=555
   _globals['_CERTIFICATESTATUS']._serialized_start=558
-  _globals['_CERTIFICATESTATUS']._serialized_end=791
-  _globals['_CERTIFICATESTATUS_REVOKEDENTRY']._serialized_start=745
-  _globals['_CERTIFICATESTATUS_REVOKEDENTRY']._serialized_end=791
-  _globals['_GATEWAYSTATUS']._serialized_start=794
-  _globals['_GATEWAYSTATUS']._serialized_end=984
-  _globals['_BANKCONNECTION']._serialized_start=986
-  _globals['_BANKCONNECTION']._serialized_end=1055
-  _globals['_BANKSTATUS']._serialized_start=1058
-  _globals['_BANKSTATUS']._serialized_end=1206
-  _globals['_SHOWPAYMENTREQUEST']._serialized_start=1208
-  _globals['_SHOWPAYMENTREQUEST']._serialized_end=1248
-  _globals['_SHOWPAYMENTRESPONSE']._serialized_start=1250
-  _globals['_SHOWPAYMENTRESPONSE']._serialized_end=1315
-  _globals['_PAYMENTTRACE']._serialized_start=1317
-  _globals['_PAYMENTTRACE']._serialized_end=1426
-  _globals['_BANKTRACE']._serialized_start=1428
-  _globals['_BANKTRACE']._serialized_end=1521
-  _globals['_JUDGEINDOUBTREQUEST']._serialized_start=1523
-  _globals['_JUDGEINDOUBTREQUEST']._serialized_end=1596
-  _globals['_JUDGEINDOUBTRESPONSE']._serialized_start=1598
-  _globals['_JUDGEINDOUBTRESPONSE']._serialized_end=1634
-  _globals['_RESOLVEINDOUBTREQUEST']._serialized_start=1637
-  _globals['_RESOLVEINDOUBTREQUEST']._serialized_end=1767
-  _globals['_RESOLVEINDOUBTRESPONSE']._serialized_start=1769
-  _globals['_RESOLVEINDOUBTRESPONSE']._serialized_end=1793
-  _globals['_TAKECUTREQUEST']._serialized_start=1795
-  _globals['_TAKECUTREQUEST']._serialized_end=1831
-  _globals['_TAKECUTRESPONSE']._serialized_start=1833
-  _globals['_TAKECUTRESPONSE']._serialized_end=1955
-  _globals['_COLLECTTOTALSREQUEST']._serialized_start=1957
-  _globals['_COLLECTTOTALSREQUEST']._serialized_end=1979
-  _globals['_COLLECTTOTALSRESPONSE']._serialized_start=1981
-  _globals['_COLLECTTOTALSRESPONSE']._serialized_end=2079
-  _globals['_NODESERVICE']._serialized_start=2081
-  _globals['_NODESERVICE']._serialized_end=2181
-  _globals['_OPERATORSERVICE']._serialized_start=2184
-  _globals['_OPERATORSERVICE']._serialized_end=2672
+  _globals['_CERTIFICATESTATUS']._serialized_end=816
+  _globals['_CERTIFICATESTATUS_REVOKEDENTRY']._serialized_start=770
+  _globals['_CERTIFICATESTATUS_REVOKEDENTRY']._serialized_end=816
+  _globals['_GATEWAYSTATUS']._serialized_start=819
+  _globals['_GATEWAYSTATUS']._serialized_end=1009
+  _globals['_BANKCONNECTION']._serialized_start=1011
+  _globals['_BANKCONNECTION']._serialized_end=1080
+  _globals['_BANKSTATUS']._serialized_start=1083
+  _globals['_BANKSTATUS']._serialized_end=1231
+  _globals['_SHOWPAYMENTREQUEST']._serialized_start=1233
+  _globals['_SHOWPAYMENTREQUEST']._serialized_end=1273
+  _globals['_SHOWPAYMENTRESPONSE']._serialized_start=1275
+  _globals['_SHOWPAYMENTRESPONSE']._serialized_end=1340
+  _globals['_PAYMENTTRACE']._serialized_start=1342
+  _globals['_PAYMENTTRACE']._serialized_end=1451
+  _globals['_BANKTRACE']._serialized_start=1453
+  _globals['_BANKTRACE']._serialized_end=1546
+  _globals['_JUDGEINDOUBTREQUEST']._serialized_start=1548
+  _globals['_JUDGEINDOUBTREQUEST']._serialized_end=1621
+  _globals['_JUDGEINDOUBTRESPONSE']._serialized_start=1623
+  _globals['_JUDGEINDOUBTRESPONSE']._serialized_end=1659
+  _globals['_RESOLVEINDOUBTREQUEST']._serialized_start=1662
+  _globals['_RESOLVEINDOUBTREQUEST']._serialized_end=1792
+  _globals['_RESOLVEINDOUBTRESPONSE']._serialized_start=1794
+  _globals['_RESOLVEINDOUBTRESPONSE']._serialized_end=1818
+  _globals['_TAKECUTREQUEST']._serialized_start=1820
+  _globals['_TAKECUTREQUEST']._serialized_end=1856
+  _globals['_TAKECUTRESPONSE']._serialized_start=1858
+  _globals['_TAKECUTRESPONSE']._serialized_end=1980
+  _globals['_COLLECTTOTALSREQUEST']._serialized_start=1982
+  _globals['_COLLECTTOTALSREQUEST']._serialized_end=2004
+  _globals['_COLLECTTOTALSRESPONSE']._serialized_start=2006
+  _globals['_COLLECTTOTALSRESPONSE']._serialized_end=2104
+  _globals['_NODESERVICE']._serialized_start=2106
+  _globals['_NODESERVICE']._serialized_end=2206
+  _globals['_OPERATORSERVICE']._serialized_start=2209
+  _globals['_OPERATORSERVICE']._serialized_end=2697
 # @@protoc_insertion_point(module_scope)

@@ -140,10 +140,15 @@ class CertificateStatus(_message.Message):
     AUTHORITIES_FIELD_NUMBER: _builtins.int
     REVOKED_FIELD_NUMBER: _builtins.int
     TOKEN_KEY_FIELD_NUMBER: _builtins.int
+    HAS_OLDER_LINES_FIELD_NUMBER: _builtins.int
     serial: _builtins.str
     """Hexadecimal."""
     token_key: _builtins.str
     """Of the gateway: the name (RFC 7638) of the key that it signs logins with."""
+    has_older_lines: _builtins.bool
+    """Of the gateway: whether a bank is still spoken to over a line that was opened
+    with an older certificate.
+    """
     @_builtins.property
     def not_after(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
@@ -164,10 +169,11 @@ class CertificateStatus(_message.Message):
         authorities: _abc.Iterable[_builtins.str] | None = ...,
         revoked: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
         token_key: _builtins.str = ...,
+        has_older_lines: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["not_after", b"not_after"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["authorities", b"authorities", "not_after", b"not_after", "revoked", b"revoked", "serial", b"serial", "token_key", b"token_key"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["authorities", b"authorities", "has_older_lines", b"has_older_lines", "not_after", b"not_after", "revoked", b"revoked", "serial", b"serial", "token_key", b"token_key"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -102,6 +102,7 @@ async def serve(authority: Authority, node: Node, port: int = 0) -> tuple[grpc.a
 async def test_an_answer_is_told_with_its_counters(authority: Authority, prober: Prober) -> None:
     node = Node()
     node.answer.bank.CopyFrom(pb.BankStatus(in_doubt=2, net_due_minor=-5, currency="INR"))
+    node.answer.certificate.CopyFrom(pb.CertificateStatus(serial="7f", has_older_lines=True))
     server, port = await serve(authority, node)
     prober.order(watch="HDFC", address=f"localhost:{port}", tls_name=TLS_NAME, instance="i1")
     answer = await prober.hear(lambda answer: "instance" in answer)
@@ -109,6 +110,7 @@ async def test_an_answer_is_told_with_its_counters(authority: Authority, prober:
     assert answer["detail"]["net_due_minor"] == -5
     assert answer["detail"]["in_doubt"] == 2
     assert answer["detail"]["gateway_is_connected"] is False
+    assert (answer["certificate"]["serial"], answer["certificate"]["has_older_lines"]) == ("7f", True)
     await server.stop(None)
 
 
