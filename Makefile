@@ -43,8 +43,13 @@ simulate: setup ## 10,000 simulated schedules; SCHEDULES=n, SEED=n, JOBS=n
 	$(PY) -m tests.simulator --schedules $(or $(SCHEDULES),10000) --seed $(or $(SEED),0) --jobs $(or $(JOBS),1)
 
 .PHONY: model
-model: setup ## every state of a small cluster, up to 2,000,000; STATES=n, EPOCHS=n
-	$(PY) -m tests.model --states $(or $(STATES),2000000) --epochs $(or $(EPOCHS),3)
+model: setup ## every state of small clusters within bounds, exhausted; BOUNDS="--payments 2 --epochs 2 --streams 1 --inquiries 0"
+ifdef BOUNDS
+	$(PY) -m tests.model $(BOUNDS)
+else
+	$(PY) -m tests.model --payments 1 --epochs 2 --streams 2 --inquiries 1
+	$(PY) -m tests.model --payments 2 --epochs 1 --streams 2 --inquiries 0
+endif
 
 power-loss: setup ## 10,000 images of databases after a power cut; IMAGES=n, SEED=n, SYNCHRONOUS=FULL|NORMAL|OFF
 	$(PY) -m tests.power_loss --images $(or $(IMAGES),10000) --seed $(or $(SEED),0) \

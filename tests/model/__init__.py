@@ -16,5 +16,11 @@ Messages are lost, doubled, delayed and reordered; the gateway and banks die and
 again; streams open and break; banks ask; deadlines come. What is not here: turns that take
 several messages, and clients with other bodies, which the simulator has.
 
-    python -m tests.model --states 2000000 --epochs 3
+What makes the space large is not that anything goes on for ever (states and messages are finitely many)
+but that each word that was ever said may or may not have been: every stream that a bank opens and every
+question doubles them. So these are bounded, with the gateway's starts (`space.Bounds`); losing, doubling and
+reordering has no bound. A search that meets all states within its bounds says that it has exhausted them:
+
+    python -m tests.model --payments 1 --epochs 2 --streams 2 --inquiries 1      588 thousand states
+    python -m tests.model --payments 2 --epochs 1 --streams 2 --inquiries 0      a million
 """

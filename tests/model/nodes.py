@@ -72,11 +72,15 @@ class GatewayState(NamedTuple):
 
 
 class BankState(NamedTuple):
-    """``memory`` is (accounts, holds) where it is not what the disk says."""
+    """``memory`` is (accounts, holds) where it is not what the disk says.
+
+    ``done`` is how often it has opened a stream and asked, as far as that is bounded (`tests.model.space.Bounds`).
+    """
 
     name: str
     disk: BankDisk
     memory: tuple[tuple[tuple[str, str, int, int, int], ...], tuple[Hold, ...]] | None
+    done: tuple[int, int] = (0, 0)
 
 
 # -- the gateway ----------------------------------------------------------------
@@ -176,7 +180,7 @@ def turn_bank(state: BankState, event: Event | Message) -> tuple[BankState, list
     messages = [Message(state.name, GATEWAY, vote) for vote in said[0].votes]
     if isinstance(event, Event):
         messages.append(Message(state.name, GATEWAY, Opening(tuple(sorted(said[0].in_doubt)))))
-    return _read_ledger(state.name, ledger, store), messages
+    return _read_ledger(state, ledger, store), messages
 
 
 def _build_ledger(state: BankState) -> tuple[PlainBankStore, Ledger]:
@@ -197,11 +201,11 @@ def _bank_event(event: Event | Message) -> bank_turn.Event:
             return bank_turn.Opened("stream")
 
 
-def _read_ledger(name: str, ledger: Ledger, store: PlainBankStore) -> BankState:
+def _read_ledger(before: BankState, ledger: Ledger, store: PlainBankStore) -> BankState:
     accounts = tuple(_rows(ledger, (row[0] for row in store.disk.accounts)))
     holds = tuple(sorted(ledger.holds.values()))
     is_as_on_disk = (accounts, holds) == (store.disk.accounts, store.disk.holds)
-    return BankState(name, store.disk, None if is_as_on_disk else (accounts, holds))
+    return before._replace(disk=store.disk, memory=None if is_as_on_disk else (accounts, holds))
 
 
 def _rows(ledger: Ledger, names: Iterable[str]) -> Iterable[tuple[str, str, int, int, int]]:

@@ -29,19 +29,41 @@ _BITS = 20
 _MASK = (1 << _BITS) - 1
 
 
+class Bounds(NamedTuple):
+    """How often something may happen at most; None: as often as it likes.
+
+    ``epochs``: starts of the gateway. Of each bank ``streams``, that it opens, and ``inquiries``,
+    each about one transaction. Nothing else has a bound: messages are lost, doubled, delayed and reordered,
+    streams break, deadlines come, clients ask again and banks die at will.
+    """
+
+    epochs: int
+    streams: int | None = None
+    inquiries: int | None = None
+
+    def __str__(self) -> str:
+        def say(bound: int | None) -> str:
+            return "any number of" if bound is None else str(bound)
+
+        return (
+            f"{self.epochs} epochs, {say(self.streams)} streams and {say(self.inquiries)} inquiries of each bank"
+        )
+
+
 class Cluster(NamedTuple):
     """The small case: which payments are wanted, and how often the gateway may die."""
 
     payments: tuple[Payment, ...]
-    epochs_max: int
+    bounds: Bounds
 
 
-def two_payments(epochs_max: int) -> Cluster:
-    """Two payments of one account that has enough for one of them."""
-    payments = tuple(
-        Payment(bytes([number]) * 16, "alice", "HDFC", "bob", "ICICI", 60, "INR", "") for number in (1, 2)
+def small_cluster(payments: int, bounds: Bounds) -> Cluster:
+    """Up to two payments of one account that has enough for one of them."""
+    wanted = tuple(
+        Payment(bytes([number]) * 16, "alice", "HDFC", "bob", "ICICI", 60, "INR", "")
+        for number in range(1, payments + 1)
     )
-    return Cluster(payments, epochs_max)
+    return Cluster(wanted, bounds)
 
 
 class Step(NamedTuple):
@@ -134,7 +156,7 @@ class Space:
         if events is None:
             state = self.states[number]
             events = self._events[number] = list(
-                self._gateway_events(state) if isinstance(state, GatewayState) else _bank_events(state)
+                self._gateway_events(state) if isinstance(state, GatewayState) else self._bank_events(state)
             )
         return events
 
@@ -145,7 +167,17 @@ class Space:
             yield Event("deadline")
         for bank in state.connected:
             yield Event("disconnect", bank)
-        if state.disk.epoch < self.cluster.epochs_max:
+        if state.disk.epoch < self.cluster.bounds.epochs:
+            yield Event("restart")
+
+    def _bank_events(self, state: BankState) -> Iterator[Event]:
+        _, streams, inquiries = self.cluster.bounds
+        opened, asked = state.done
+        if streams is None or opened < streams:
+            yield Event("open")
+        if state.disk.holds and (inquiries is None or asked < inquiries):
+            yield Event("ask")
+        if state.memory is not None:
             yield Event("restart")
 
     def _turn(self, node: str, number: int, event: Event | int) -> tuple[int, int]:
@@ -160,11 +192,22 @@ class Space:
                     after, said = turn_gateway(state, happens, BANKS)
                 else:
                     after, said = turn_bank(state, happens)
+                    after = after._replace(done=self._count(after.done, event))
             except Exception as error:  # whatever the rules do wrong is a finding
                 raise WentWrong(node, happens, f"{type(error).__name__}: {error}") from error
             words = sum({1 << self._number_message(message) for message in said})
             known = self._after[number, event] = self._number(after), words
         return known
+
+    def _count(self, done: tuple[int, int], event: Event | int) -> tuple[int, int]:
+        """Count what is bounded, up to its bound: what is played out to its end may go on."""
+        _, streams, inquiries = self.cluster.bounds
+        what = event.what if isinstance(event, Event) else ""
+        opened, asked = done
+        return (
+            min(opened + (what == "open"), streams or 0),
+            min(asked + (what == "ask"), inquiries or 0),
+        )
 
     def _number(self, state: GatewayState | BankState) -> int:
         number = self._state_numbers.get(state)
@@ -183,14 +226,6 @@ class Space:
             if isinstance(message.content, Vote):
                 self._votes_of[message.sender] |= 1 << number
         return number
-
-
-def _bank_events(state: BankState) -> Iterator[Event]:
-    yield Event("open")
-    if state.disk.holds:
-        yield Event("ask")
-    if state.memory is not None:
-        yield Event("restart")
 
 
 def _join(numbers: list[int], said: int) -> int:

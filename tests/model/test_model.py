@@ -2,8 +2,9 @@
 
 import pytest
 
+from tests.model.nodes import BankState, GatewayState
 from tests.model.search import Search
-from tests.model.space import two_payments
+from tests.model.space import Bounds, small_cluster
 from tests.simulator.mutants import MUTANTS, applied
 
 _STATES = 40_000
@@ -11,23 +12,38 @@ _BUGS = {mutant.name: mutant for mutant in MUTANTS}
 
 
 def test_no_state_is_wrong_and_all_come_to_an_end():
-    found = Search(two_payments(epochs_max=2)).run(_STATES)
+    found = Search(small_cluster(2, Bounds(epochs=2))).run(_STATES)
     assert (found.wrong, found.trace) == ("", [])
     assert found.states >= _STATES
     assert found.depth >= 12
     assert found.played_out >= _STATES // 100
 
 
-def test_one_payment_and_one_epoch_are_explored_to_the_end():
-    cluster = two_payments(epochs_max=1)
-    found = Search(cluster._replace(payments=cluster.payments[:1])).run(_STATES)
-    assert found.is_complete
-    assert found.wrong == ""
+@pytest.mark.parametrize(
+    ("payments", "bounds", "states"),
+    [(1, Bounds(epochs=1), 2893), (1, Bounds(epochs=2, streams=2, inquiries=0), 64_410)],
+)
+def test_a_bounded_space_is_explored_to_its_end(payments, bounds, states):
+    """The number is told so that a change of the rules, or of the search, that leaves states out is seen."""
+    found = Search(small_cluster(payments, bounds)).run(100_000)
+    assert (found.wrong, found.is_complete, found.states) == ("", True, states)
+
+
+def test_a_search_that_was_stopped_does_not_say_that_it_is_complete():
+    found = Search(small_cluster(2, Bounds(epochs=2))).run(1000)
+    assert (found.wrong, found.is_complete) == ("", False)
+
+
+def test_what_is_bounded_happens_no_more_often():
+    search = Search(small_cluster(1, Bounds(epochs=1, streams=1, inquiries=1)))
+    search.run(100_000)
+    assert max(state.done for state in search.space.states if isinstance(state, BankState)) == (1, 1)
+    assert max(state.epoch for state in search.space.states if isinstance(state, GatewayState)) == 1
 
 
 def test_a_bug_is_found_with_the_shortest_way_to_it():
     with applied(_BUGS["presumes commit"]):
-        found = Search(two_payments(epochs_max=2)).run(_STATES)
+        found = Search(small_cluster(2, Bounds(epochs=2))).run(_STATES)
     assert found.wrong == "I2 HDFC has posted what was not decided"
     assert "\n".join(found.trace) == (
         "HDFC       opens a stream\n"
@@ -65,6 +81,6 @@ def test_a_bug_is_found_with_the_shortest_way_to_it():
 )
 def test_other_bugs_are_found_as_well(name):
     with applied(_BUGS[name]):
-        found = Search(two_payments(epochs_max=2)).run(20_000)
+        found = Search(small_cluster(2, Bounds(epochs=2))).run(20_000)
     assert found.wrong
     assert len(found.trace) >= found.depth > 0
