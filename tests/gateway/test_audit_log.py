@@ -1,7 +1,6 @@
 """The gateway's audit log: a line for each payment that was asked for, written before it can be decided."""
 
 import asyncio
-import json
 
 import pytest
 
@@ -9,22 +8,12 @@ from nodes.core.messages import Payment
 from nodes.core.names import Identity, PeerKind
 from nodes.gateway.audit_log import PaymentAudit
 from nodes.runtime.access import Caller, Login
-from nodes.runtime.server_calls import Denial
+from tests.audit_lines import DENIAL, Clock, read_lines
 
 ALICE = Caller(
     Identity("payments.test", PeerKind.CLIENT, "shell"), "thumbprint", Login("alice", 1, "login-1", 2e9)
 )
 PAYMENT = Payment(bytes(range(16)), "alice", "ICICI", "bob", "HDFC", 100, "INR", "a secret memo")
-DENIAL = Denial(
-    "/interbank.v1.PaymentService/Pay", "payments.test/client/shell", "t", "PERMISSION_DENIED", "no", {}
-)
-
-
-class Clock:
-    now_s = 1_800_000_000.0
-
-    def __call__(self) -> float:
-        return self.now_s
 
 
 @pytest.fixture
@@ -39,14 +28,10 @@ async def audit(tmp_path, clock):
     audit.close()
 
 
-def lines(tmp_path):
-    return [json.loads(line) for line in (tmp_path / "audit.log").read_text().splitlines()]
-
-
 async def test_a_payment_has_a_line_that_says_who_asked_for_what(audit, tmp_path):
     audit.pay(ALICE, [PAYMENT, PAYMENT._replace(amount_minor=7)])
     audit.flush()
-    first, second = lines(tmp_path)
+    first, second = read_lines(tmp_path)
     assert first == {
         "at": "2027-01-15T08:00:00.000000Z",
         "certificate": "payments.test/client/shell",
@@ -81,7 +66,7 @@ async def test_payments_are_never_left_out_however_many_denials_are(audit, tmp_p
     clock.now_s += 1
     audit.deny(DENIAL)
     audit.flush()
-    found = lines(tmp_path)
+    found = read_lines(tmp_path)
     assert sum(line["did"] == "pay" for line in found) == 5000
     denied = [line for line in found if line["did"] == "denied"]
     assert len(denied) == 1001

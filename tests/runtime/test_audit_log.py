@@ -1,26 +1,14 @@
 """The audit log: a line for each thing done, whole and kept, and denials within bounds."""
 
-import json
-
 import pytest
 
 from nodes.core.names import Identity, PeerKind
 from nodes.runtime import audit_log
 from nodes.runtime.access import Caller
 from nodes.runtime.audit_log import AuditLog
-from nodes.runtime.server_calls import Denial
+from tests.audit_lines import DENIAL, Clock, read_lines
 
 BANK = Caller(Identity("payments.test", PeerKind.BANK, "HDFC"), "thumbprint-2", None)
-DENIAL = Denial(
-    "/interbank.v1.PaymentService/Pay", "payments.test/client/shell", "t", "PERMISSION_DENIED", "no", {}
-)
-
-
-class Clock:
-    now_s = 1_800_000_000.0
-
-    def __call__(self) -> float:
-        return self.now_s
 
 
 @pytest.fixture
@@ -35,15 +23,11 @@ async def audit(tmp_path, clock):
     audit.close()
 
 
-def lines(tmp_path):
-    return [json.loads(line) for line in (tmp_path / "audit.log").read_text().splitlines()]
-
-
 async def test_what_strangers_wrote_stays_one_line_and_short(audit, tmp_path):
     audit.note(BANK, "register", address='x"}\n{"did":"forged' + "y" * 1000)
     audit.deny(DENIAL._replace(details='"}\n{"did":"forged"}', about={"user": "a\nb"}))
     audit.flush()
-    registered, denied = lines(tmp_path)
+    registered, denied = read_lines(tmp_path)
     assert registered["did"] == "register"
     assert "user" not in registered
     assert len(registered["address"]) < 300
@@ -56,7 +40,7 @@ async def test_denials_beyond_a_bound_are_counted(audit, tmp_path, clock):
     clock.now_s += 1
     audit.deny(DENIAL)
     audit.flush()
-    found = lines(tmp_path)
+    found = read_lines(tmp_path)
     assert len(found) == 1001
     assert found[-1]["left_out_before"] == 4000
 
