@@ -1,7 +1,8 @@
 """A bank's books on disk: one SQLite file, written once a turn.
 
     account   the sums of each account, kept so that they need not be folded
-    hold      what is promised to transactions in doubt; a row lives from vote to decision
+    hold      what is promised to transactions in doubt; a row lives from vote to decision,
+              under a number, so that what was promised together goes by one range of numbers
     journal   how each transaction ended, in order, never changed: the truth the rest folds from
     link, heard   the chain of hashes over the journal (`nodes.runtime.chain_table`)
 
@@ -9,7 +10,7 @@ The database states the rules a second time: a customer's available balance belo
 zero, or a change to the journal, is refused by SQL whatever the code above thinks.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -20,11 +21,32 @@ from nodes.core.messages import Outcome, PaymentKey, Reason
 from nodes.core.settlement import Clearing
 from nodes.runtime.chain_table import CHAIN_SCHEMA, ChainTable
 from nodes.runtime.crash_points import reach
-from nodes.runtime.database import BooksAltered, CommitCount, DatabaseUnusable, open_database, select_in
+from nodes.runtime.database import (
+    BooksAltered,
+    CommitCount,
+    DatabaseUnusable,
+    insert_rows,
+    open_database,
+    select_in,
+)
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
+_HOLD_TABLE = """
+CREATE TABLE hold (
+    number INTEGER PRIMARY KEY,
+    payment_id BLOB NOT NULL CHECK (length(payment_id) = 16),
+    payer TEXT NOT NULL,
+    epoch INTEGER NOT NULL,
+    debit_account TEXT NOT NULL,
+    credit_account TEXT NOT NULL,
+    amount_minor INTEGER NOT NULL CHECK (amount_minor > 0),
+    currency TEXT NOT NULL,
+    at_us INTEGER NOT NULL
+) STRICT;
+"""
 SCHEMA = (
     CHAIN_SCHEMA
+    + _HOLD_TABLE
     + """
 CREATE TABLE bank (
     name TEXT NOT NULL
@@ -36,17 +58,6 @@ CREATE TABLE account (
     held INTEGER NOT NULL CHECK (held >= 0),
     incoming INTEGER NOT NULL CHECK (incoming >= 0),
     CHECK (posted >= held OR name GLOB '@*')
-) STRICT, WITHOUT ROWID;
-CREATE TABLE hold (
-    payment_id BLOB NOT NULL CHECK (length(payment_id) = 16),
-    payer TEXT NOT NULL,
-    epoch INTEGER NOT NULL,
-    debit_account TEXT NOT NULL,
-    credit_account TEXT NOT NULL,
-    amount_minor INTEGER NOT NULL CHECK (amount_minor > 0),
-    currency TEXT NOT NULL,
-    at_us INTEGER NOT NULL,
-    PRIMARY KEY (payment_id, payer)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE journal (
     sequence INTEGER PRIMARY KEY,
@@ -69,6 +80,15 @@ CREATE TRIGGER journal_is_append_only_2 BEFORE DELETE ON journal
 BEGIN SELECT RAISE(ABORT, 'the journal is written once'); END;
 """
 )
+
+_UPGRADES = {
+    2: f"""
+ALTER TABLE hold RENAME TO hold_2;
+{_HOLD_TABLE}
+INSERT INTO hold SELECT NULL, * FROM hold_2 ORDER BY at_us;
+DROP TABLE hold_2;
+"""  # noqa: S608 - our own text
+}
 
 _ENTRY = "payment_id, payer, epoch, outcome, reason, debit_account, credit_account, amount_minor, currency, at_us"
 
@@ -101,6 +121,9 @@ class BankStore:
         name = connection.execute("SELECT name FROM bank").fetchone()
         self.chain = ChainTable(connection, name[0] if name else "", table="journal", columns=_ENTRY)
         self._newest_id: bytes = self._execute("SELECT max(payment_id) FROM journal").get or b""
+        numbered = self._execute("SELECT payment_id, payer, number FROM hold")
+        self._hold_numbers: dict[PaymentKey, int] = {(key[0], key[1]): number for *key, number in numbered}
+        self._last_hold_number = max(self._hold_numbers.values(), default=0)
 
     @property
     def commits(self) -> int:
@@ -114,7 +137,7 @@ class BankStore:
         Raises `nodes.runtime.database.DatabaseUnusable`, also if the file keeps another bank's books,
         or books that were changed by others than this program, as far as `find_alterations` shows it.
         """
-        connection = open_database(path, SCHEMA, SCHEMA_VERSION)
+        connection = open_database(path, SCHEMA, SCHEMA_VERSION, _UPGRADES)
         kept = connection.execute("SELECT name FROM bank").fetchone()
         if kept is None:
             connection.execute("INSERT INTO bank VALUES (?)", (bank,))
@@ -138,18 +161,17 @@ class BankStore:
 
     def write(self, changes: Changes, now_us: int) -> None:
         """Make a turn durable, in one transaction. An error here must end the process."""
-        many = self._connection.executemany
         reach("bank.turn.unwritten")
         self._execute("BEGIN IMMEDIATE")
         if changes.released:
-            many("DELETE FROM hold WHERE payment_id = ? AND payer = ?", changes.released)
+            self._remove_holds(changes.released)
         if changes.holds:
-            many("INSERT INTO hold VALUES (?, ?, ?, ?, ?, ?, ?, ?)", changes.holds)
+            self._add_holds(changes.holds)
         if changes.entries:
             self._add_entries(changes.entries, now_us)
             self._newest_id = max(self._newest_id, *(entry.payment_id for entry in changes.entries))
         if changes.accounts:
-            many(
+            self._connection.executemany(
                 "INSERT INTO account VALUES (?, ?, ?, ?, ?)"
                 " ON CONFLICT (name) DO UPDATE"
                 " SET posted = excluded.posted, held = excluded.held, incoming = excluded.incoming",
@@ -187,8 +209,22 @@ class BankStore:
         reach("bank.accounts.committed")
         return opened
 
+    def _add_holds(self, holds: Sequence[Hold]) -> None:
+        numbers = {hold[:2]: number for number, hold in enumerate(holds, self._last_hold_number + 1)}
+        if len(numbers) < len(holds) or not numbers.keys().isdisjoint(self._hold_numbers):
+            raise apsw.ConstraintError("a payment has one hold")
+        rows = [(number, *hold) for number, hold in zip(numbers.values(), holds, strict=True)]
+        insert_rows(self._connection, "INSERT INTO hold", rows)
+        self._hold_numbers |= numbers
+        self._last_hold_number += len(holds)
+
+    def _remove_holds(self, keys: Iterable[PaymentKey]) -> None:
+        known = self._hold_numbers
+        numbers = sorted(known.pop(key) for key in keys if key in known)
+        self._connection.executemany("DELETE FROM hold WHERE number BETWEEN ? AND ?", _find_runs(numbers))
+
     def _add_entries(self, entries: Sequence[tuple[Any, ...]], now_us: int) -> None:
-        self._connection.executemany("INSERT INTO journal VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", entries)
+        insert_rows(self._connection, f"INSERT INTO journal ({_ENTRY})", entries)
         self.chain.append(entries, now_us)
 
     def _add_to_account(self, name: str, currency: str, amount_minor: int) -> None:
@@ -213,7 +249,7 @@ class BankStore:
 
     def holds(self) -> list[Hold]:
         """Return all holds, oldest first."""
-        return [Hold(*row) for row in self._execute("SELECT * FROM hold ORDER BY at_us")]
+        return [Hold(*row) for _, *row in self._execute("SELECT * FROM hold ORDER BY at_us")]
 
     def find_entries(self, keys: Iterable[PaymentKey]) -> dict[PaymentKey, Entry]:
         """Return the newest epoch's journal entry for each of the keys that has one.
@@ -294,6 +330,15 @@ class BankStore:
             for name, amount_minor in self._execute(query):
                 folded[name] = folded.get(name, 0) + sign * amount_minor
         return folded
+
+
+def _find_runs(numbers: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Yield (first, last) of each run of numbers without a gap; they ascend."""
+    first = 0
+    for end, number in enumerate(numbers, 1):
+        if end == len(numbers) or numbers[end] != number + 1:
+            yield numbers[first], number
+            first = end
 
 
 def _entry(row: tuple[Any, ...]) -> Entry:

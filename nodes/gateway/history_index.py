@@ -17,6 +17,7 @@ from collections.abc import Iterable, Iterator
 import apsw
 
 from nodes.core.messages import Outcome
+from nodes.runtime.database import insert_rows
 
 HISTORY_SCHEMA = """
 CREATE TABLE concern (
@@ -85,7 +86,7 @@ class HistoryIndex:
 
     def _merge(self, wanted: int) -> None:
         """Write ``wanted`` entries or a few more, whole users; some may be there from an earlier try."""
-        self._connection.executemany("INSERT OR IGNORE INTO concern VALUES (?, ?)", self._take_slice(wanted))
+        insert_rows(self._connection, "INSERT OR IGNORE INTO concern", list(self._take_slice(wanted)))
         if not self._merging:
             self._connection.execute("UPDATE concern_until SET sequence = ?", (self._merging_until,))
 

@@ -27,7 +27,7 @@ from nodes.core.resolution import Resolution
 from nodes.gateway.history_index import HISTORY_SCHEMA, HistoryIndex
 from nodes.runtime.chain_table import CHAIN_SCHEMA, ChainTable
 from nodes.runtime.crash_points import reach
-from nodes.runtime.database import BooksAltered, CommitCount, open_database, select_in
+from nodes.runtime.database import BooksAltered, CommitCount, insert_rows, open_database, select_in
 
 SCHEMA_VERSION = 7
 SCHEMA = (
@@ -160,14 +160,13 @@ class GatewayStore:
         self, decisions: Collection[Decision], contradictions: Collection[Contradiction], now_us: int
     ) -> None:
         """Make a turn durable, in one transaction. An error here must end the process."""
-        many = self._connection.executemany
         committed = sum(decision.outcome is Outcome.COMMITTED for decision in decisions)
         has_declined = committed < len(decisions)
         reach("gateway.decline.unwritten" if has_declined else "gateway.decision.unwritten")
         self._execute("BEGIN IMMEDIATE")
         if decisions:
             rows = [(sequence, epoch, *payment, *ended) for sequence, epoch, payment, *ended in decisions]
-            many("INSERT INTO decision VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+            insert_rows(self._connection, "INSERT INTO decision", rows)
             self.chain.append(rows, now_us)
             self._index.add((d.sequence, d.payment.payer, d.payment.payee, d.outcome) for d in decisions)
             self._newest_id = max(self._newest_id, *(decision.payment.payment_id for decision in decisions))
@@ -176,7 +175,7 @@ class GatewayStore:
                 (committed, len(decisions) - committed),
             )
         if contradictions:
-            many(
+            self._connection.executemany(
                 "INSERT OR IGNORE INTO contradiction VALUES (NULL, ?, ?, ?, ?, ?, ?)",
                 [(*contradiction, now_us) for contradiction in contradictions],
             )

@@ -80,7 +80,7 @@ def _read_bank(name: str, connection: apsw.Connection) -> BankBooks:
     return BankBooks(
         name=name,
         accounts=[Account(*row) for row in _select(connection, "SELECT * FROM account")],
-        holds=[Hold(*row) for row in _select(connection, "SELECT * FROM hold")],
+        holds=[Hold(*row) for _, *row in _select(connection, "SELECT * FROM hold")],
         entries=lambda: _select_pages(connection, "SELECT * FROM journal ORDER BY sequence"),
         chain=_read_chain(connection),
     )

@@ -158,7 +158,7 @@ def _resolve(scene: Scene) -> Steps:
     connection = sqlite3.connect(ground.folder.database(scene.bank))
     with connection:
         held = parse_payment_id(payment_id), PAYERS[0], 2**40, PAYERS[0], PAYERS[1], 1, "INR", 0
-        connection.execute("INSERT INTO hold VALUES (?, ?, ?, ?, ?, ?, ?, ?)", held)
+        connection.execute("INSERT INTO hold VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?)", held)
         connection.execute("UPDATE account SET held = held + 1 WHERE name = ?", (PAYERS[0],))
         connection.execute("UPDATE account SET incoming = incoming + 1 WHERE name = ?", (PAYERS[1],))
     connection.close()

@@ -74,7 +74,8 @@ def test_nothing_that_a_turn_asks_for_walks_through_a_table(store):
         assert store.find_account("alice")
         BankStore(store._connection)
 
-    assert find_scans(store._connection, work) == ["SELECT name FROM bank"]
+    at_start = ["SELECT name FROM bank", "SELECT payment_id, payer, number FROM hold"]
+    assert find_scans(store._connection, work) == at_start
 
 
 def test_an_account_keeps_its_balance_when_it_is_opened_again(store):
@@ -141,7 +142,7 @@ NOT_AT_START = ""
 ALTERATIONS = [
     ("a balance", "UPDATE account SET posted = posted + 5 WHERE name = 'bob'", "account bob has posted", "accounts in INR sum to 5"),
     ("balances, in secret", "UPDATE account SET posted = posted + iif(name = 'bob', 5, -5) WHERE name IN ('alice', 'bob')", "account alice has", NOT_AT_START),
-    ("a hold is planted", "INSERT INTO hold VALUES (zeroblob(16), 'bob', 3, 'bob', '@ICICI/INR', 5, 'INR', 7)", "account @ICICI/INR has", "account @ICICI/INR has"),
+    ("a hold is planted", "INSERT INTO hold VALUES (NULL, zeroblob(16), 'bob', 3, 'bob', '@ICICI/INR', 5, 'INR', 7)", "account @ICICI/INR has", "account @ICICI/INR has"),
     ("held money is let go", "UPDATE account SET held = 0, incoming = 0", "account @ICICI/INR has", "account @ICICI/INR has"),
     ("an entry is altered", "UPDATE journal SET amount_minor = 500 WHERE sequence = 3", "records 3 to 3 are not", "records 3 to 3 are not"),
     ("an entry is gone", "DELETE FROM journal WHERE sequence = 3", "records 3 to 3: 0 are there", "records 3 to 3: 0 are there"),
@@ -191,6 +192,69 @@ def test_books_of_an_older_release_are_refused_by_their_version(store, path):
     store._execute("PRAGMA user_version = 1")
     store.close()
     with pytest.raises(
-        DatabaseUnusable, match="has schema version 1, this program needs 2; use the matching release"
+        DatabaseUnusable, match="has schema version 1, this program needs 3; use the matching release"
     ):
         BankStore.open(path, "HDFC")
+
+
+HOLDS = [HOLD._replace(payment_id=bytes([number] * 16), at_us=number, amount_minor=10) for number in range(40)]
+
+
+@pytest.mark.parametrize("gone", [range(40), range(3, 17), range(0, 40, 2), [39, 0, 20, 21, 5]])
+def test_what_is_released_goes_and_nothing_beside_it(store, path, gone):
+    write(store, holds=HOLDS[:25])
+    write(store, holds=HOLDS[25:])
+    write(store, released=[HOLDS[number].key for number in gone])
+    left = [hold for number, hold in enumerate(HOLDS) if number not in gone]
+    assert store.holds() == left
+    held = 10 * len(left)
+    accounts = [Account("alice", "INR", 1000, held), Account("@ICICI/INR", "INR", 0, 0, held)]
+    write(store, accounts=[Account("bob", "INR", 0), *accounts])
+    again = reopened(store, path)
+    write(again, holds=[HOLD], released=[hold.key for hold in left])
+    assert again.holds() == [HOLD]
+    again.close()
+
+
+@pytest.mark.parametrize("again", [[HOLDS[0]], [HOLDS[1], HOLDS[1]]])
+def test_a_payment_has_one_hold(store, again):
+    write(store, holds=HOLDS[:1])
+    with pytest.raises(apsw.ConstraintError, match="a payment has one hold"):
+        write(store, holds=again)
+
+
+OF_BEFORE = """
+ALTER TABLE hold RENAME TO hold_3;
+CREATE TABLE hold (
+    payment_id BLOB NOT NULL CHECK (length(payment_id) = 16),
+    payer TEXT NOT NULL,
+    epoch INTEGER NOT NULL,
+    debit_account TEXT NOT NULL,
+    credit_account TEXT NOT NULL,
+    amount_minor INTEGER NOT NULL CHECK (amount_minor > 0),
+    currency TEXT NOT NULL,
+    at_us INTEGER NOT NULL,
+    PRIMARY KEY (payment_id, payer)
+) STRICT, WITHOUT ROWID;
+INSERT INTO hold
+ SELECT payment_id, payer, epoch, debit_account, credit_account, amount_minor, currency, at_us FROM hold_3;
+DROP TABLE hold_3;
+PRAGMA user_version = 2;
+"""
+
+
+def test_holds_in_books_of_the_release_before_are_kept_and_can_be_released(store, path):
+    accounts = [Account("alice", "INR", 1000, 800), Account("@ICICI/INR", "INR", 0, 0, 800)]
+    older, newer = HOLD._replace(payer="bob", debit_account="alice", at_us=3), HOLD
+    write(store, holds=[older, newer], accounts=accounts)
+    store._execute(OF_BEFORE)
+    store = reopened(store, path)
+    assert store.holds() == [older, newer]
+    write(
+        store,
+        released=[older.key],
+        accounts=[Account("alice", "INR", 1000, 400), Account("@ICICI/INR", "INR", 0, 0, 400)],
+    )
+    store = reopened(store, path)
+    assert store.holds() == [newer]
+    store.close()

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.cluster
 LOST = "01890a5d-ac96-774b-bcce-b302099a8057"
 HOLD = f"""
 INSERT INTO hold
- VALUES (x'{LOST.replace("-", "")}', 'alice', 9, 'alice', '@ICICI/INR', 500, 'INR', 1700000000000000);
+ VALUES (NULL, x'{LOST.replace("-", "")}', 'alice', 9, 'alice', '@ICICI/INR', 500, 'INR', 1700000000000000);
 UPDATE account SET held = held + 500 WHERE name = 'alice';
 INSERT INTO account VALUES ('@ICICI/INR', 'INR', 0, 0, 500)
  ON CONFLICT (name) DO UPDATE SET incoming = incoming + 500;

@@ -106,9 +106,9 @@ ALTERATIONS = [
     ("entry planted", "SBI", "INSERT INTO journal VALUES (9, zeroblob(16), 'eve', 1, 2, 0, 'bob', 'alice', 5, 'INR', 7)", "atomicity: SBI: payment 00000000-0000-0000-0000-000000000000 of eve: posted here, and the gateway has no decision on it"),
     ("opening planted", "SBI", "INSERT INTO journal VALUES (9, NULL, 'bob', 0, 2, 0, 'alice', 'bob', 5, 'INR', 7)", "double entry: SBI: entry 9 belongs to no payment and opens no account"),
     ("never chained", "SBI", "INSERT INTO journal VALUES (9, NULL, 'bob', 0, 2, 0, 'alice', 'bob', 5, 'INR', 7)", "chain: SBI: 1 records after 2 were never chained"),
-    ("hold planted", "SBI", "INSERT INTO hold VALUES (zeroblob(16), 'bob', 1, 'bob', '@ICICI/INR', 5, 'INR', 7)", "double entry: SBI: account bob has posted, held, incoming 1000, 0, 0; journal and holds give 1000, 5, 0"),
-    ("hold of an epoch to come", "SBI", "INSERT INTO hold VALUES (zeroblob(16), 'bob', 2, 'bob', '@ICICI/INR', 5, 'INR', 7)", "holds: SBI: payment 00000000-0000-0000-0000-000000000000 of bob: held here for epoch 2, which has not begun"),
-    ("hold of what is posted", "HDFC", "INSERT INTO hold SELECT payment_id, payer, epoch, debit_account, credit_account, amount_minor, currency, at_us FROM journal WHERE sequence = 3", f"holds: HDFC: payment {ID} of alice: held here, though it is posted"),
+    ("hold planted", "SBI", "INSERT INTO hold VALUES (NULL, zeroblob(16), 'bob', 1, 'bob', '@ICICI/INR', 5, 'INR', 7)", "double entry: SBI: account bob has posted, held, incoming 1000, 0, 0; journal and holds give 1000, 5, 0"),
+    ("hold of an epoch to come", "SBI", "INSERT INTO hold VALUES (NULL, zeroblob(16), 'bob', 2, 'bob', '@ICICI/INR', 5, 'INR', 7)", "holds: SBI: payment 00000000-0000-0000-0000-000000000000 of bob: held here for epoch 2, which has not begun"),
+    ("hold of what is posted", "HDFC", "INSERT INTO hold SELECT NULL, payment_id, payer, epoch, debit_account, credit_account, amount_minor, currency, at_us FROM journal WHERE sequence = 3", f"holds: HDFC: payment {ID} of alice: held here, though it is posted"),
     ("overdraft", "HDFC", "PRAGMA ignore_check_constraints = 1; UPDATE account SET posted = -5 WHERE name = 'bob'", "double entry: HDFC: account bob is overdrawn: -5"),
     ("link gone", "HDFC", "DELETE FROM link WHERE number = 1", "chain: HDFC: links 1 to 1 of the chain are gone"),
     ("heard altered", "HDFC", "UPDATE heard SET hash = zeroblob(32)", "chain: HDFC: records 3 to 3 are not what was written (link 2)"),
@@ -139,7 +139,8 @@ def test_what_an_operator_resolved_is_told_and_no_fault(paid_once, tmp_path):
     cluster = paid_once[0].copy(tmp_path)
     gateway = cluster.paths["gateway"]
     alter(
-        cluster.paths["SBI"], "INSERT INTO hold VALUES (zeroblob(16), 'bob', 9, 'bob', '@HDFC/INR', 5, 'INR', 7)"
+        cluster.paths["SBI"],
+        "INSERT INTO hold VALUES (NULL, zeroblob(16), 'bob', 9, 'bob', '@HDFC/INR', 5, 'INR', 7)",
     )
     alter(cluster.paths["SBI"], "UPDATE account SET held = 5 WHERE name = 'bob'")
     alter(cluster.paths["SBI"], "INSERT INTO account VALUES ('@HDFC/INR', 'INR', 0, 0, 5)")

@@ -5,7 +5,7 @@ from pathlib import Path
 import apsw
 import pytest
 
-from nodes.runtime.database import CommitCount, open_database
+from nodes.runtime.database import CommitCount, insert_rows, open_database
 
 SCHEMA = "CREATE TABLE kept (number INTEGER) STRICT"
 
@@ -69,3 +69,14 @@ def test_each_commit_that_is_counted_is_one_sync_of_the_log(tmp_path, syncs):
     assert commits.total == 20
     assert syncs.log_syncs - before == 20
     connection.close()
+
+
+@pytest.mark.parametrize("count", [0, 1, 3, 4, 15, 16, 17, 100])
+def test_rows_are_inserted_each_once_in_their_order(count):
+    connection = apsw.Connection(":memory:")
+    connection.execute("CREATE TABLE kept (number INTEGER PRIMARY KEY, name TEXT, half REAL) STRICT")
+    rows = [(None, f"name {number}", number / 2) for number in range(count)]
+    insert_rows(connection, "INSERT INTO kept", rows)
+    assert connection.execute("SELECT name, half FROM kept ORDER BY number").fetchall() == [
+        row[1:] for row in rows
+    ]

@@ -116,7 +116,7 @@ MUTANTS = [
     Mutant("aborts what it has committed", Participant, "_decide_again", "if entry.outcome is Outcome.COMMITTED:", "if False:"),
     Mutant("posts in memory only", bank_turn, "_take_part", "if any(changes):", "if changes.holds:"),
     Mutant("writes entries and accounts apart", BankStore, "write", "    if changes.accounts:", "    self._execute('COMMIT'); self._execute('BEGIN IMMEDIATE')\n    if changes.accounts:"),
-    Mutant("writes a newer hold and the older's end apart", BankStore, "write", "    if changes.holds:\n        many", "    self._execute('COMMIT'); self._execute('BEGIN IMMEDIATE')\n    if changes.holds:\n        many"),
+    Mutant("writes a newer hold and the older's end apart", BankStore, "write", "    if changes.holds:\n        self._add", "    self._execute('COMMIT'); self._execute('BEGIN IMMEDIATE')\n    if changes.holds:\n        self._add"),
     Mutant("adds to the account what was added already", BankStore, "write", "SET posted = excluded.posted", "SET posted = posted + excluded.posted"),
     Mutant("leaves an entry out of the chain", BankStore, "_add_entries", "self.chain.append(entries, now_us)", "pass"),
     Mutant("puts another head on record than it has heard", ChainTable, "hear", "Heard(node, head.number, head.hash)", "Heard(node, head.number + 1, head.hash)"),
