@@ -25,6 +25,10 @@ _OPTIONS: list[tuple[str, Any]] = [
     # Of one connection; beyond them its client waits. A call that was taken back counts until it has been dealt
     # with, and so does one that was answered: with far less a busy client would be refused what it has room for.
     ("grpc.max_concurrent_streams", 1024),
+    # Calls that have come and wait to be taken up, of all connections: from the first number on gRPC drops some,
+    # whosever they are, and their clients see them CANCELLED. Its own 1,000 are fewer than one connection brings.
+    ("grpc.server.max_pending_requests", 4096),
+    ("grpc.server.max_pending_requests_hard_limit", 8192),
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
     ("grpc.server_handshake_timeout_ms", 10_000),
     # Without a call for so long, a client must connect anew when it has one.

@@ -1,13 +1,14 @@
 """A server over real TLS on loopback: who gets in, and when it does not start."""
 
+import asyncio
 import socket
-from contextlib import closing
+from contextlib import AsyncExitStack, closing
 
 import grpc
 import pytest
 from google.protobuf import descriptor_pb2, descriptor_pool
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from interbank.v1 import access_pb2, bank_pb2, bank_pb2_grpc, payment_pb2_grpc
+from interbank.v1 import access_pb2, bank_pb2, bank_pb2_grpc, payment_pb2, payment_pb2_grpc
 
 from nodes.core.names import Identity, PeerKind
 from nodes.runtime import server
@@ -203,3 +204,14 @@ async def test_another_banks_certificate_fails_the_handshake_of_whoever_dials(se
     bank = served.authority.identity(PeerKind.BANK, "HDFC")
     async with dial(f"localhost:{served.server.port}", shell, bank) as channel:
         assert (await fails(login(channel))).code() is CODE.UNAVAILABLE
+
+
+async def test_more_calls_at_once_than_grpc_would_queue_are_all_answered(served):
+    request = payment_pb2.LoginRequest(user="alice")
+    async with AsyncExitStack() as opened:
+        channels = [await opened.enter_async_context(served.client()) for _ in range(3)]
+        await asyncio.gather(*(channel.channel_ready() for channel in channels))
+        stubs = map(payment_pb2_grpc.PaymentServiceStub, channels)
+        calls = [stub.Login(request, timeout=60) for stub in stubs for _ in range(900)]
+        ends = await asyncio.gather(*(call.code() for call in calls))
+    assert set(ends) == {CODE.OK}
