@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from ipaddress import IPv6Address, ip_address
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import unquote
 
 SILENT_S = 10.0
@@ -24,11 +25,13 @@ _GATHERED_S = 0.05
 """Connections that are to be cut are gathered for so long: finding them means to look at all descriptors."""
 _TELL_EVERY_S = 1.0
 _SO_ATTACH_FILTER = 26
-_RETURN_NOTHING = struct.pack("HBBI", 0x06, 0, 0, 0)
+INSTRUCTION = struct.Struct("HBBI")
+_RETURN_NOTHING = INSTRUCTION.pack(0x06, 0, 0, 0)
 """A classic BPF program of one instruction: of each segment zero bytes are kept."""
 _HANG_UP_AT_ONCE = struct.pack("ii", 1, 0)
 
 Address = tuple[str, int]
+T = TypeVar("T")
 
 
 class Cutter:
@@ -41,10 +44,9 @@ class Cutter:
         self._wanted: set[Address] = set()
         self._silent: dict[Address, socket.socket] = {}
 
-    def cut(self, peer: str) -> None:
-        """Cut the connection to ``peer``, as gRPC names it (``ipv4:127.0.0.1:50051``), within a moment."""
-        address = parse_peer(peer)
-        if address is None or address in self._silent:
+    def cut(self, address: Address) -> None:
+        """Cut the connection whose other end has ``address`` (`parse_peer`), within a moment."""
+        if address in self._silent:
             return
         if not self._wanted:
             asyncio.get_running_loop().call_later(_GATHERED_S, self._cut_all)
@@ -87,10 +89,10 @@ def find_lines(addresses: Iterable[Address]) -> Iterator[tuple[Address, socket.s
     wanted = set(addresses)
     for entry in Path("/proc/self/fd").iterdir():
         descriptor = int(entry.name)
-        address = _look_at(descriptor)
+        address = look_at(descriptor, _other_end)
         if address is None or address not in wanted:
             continue
-        line = _hold(descriptor)
+        line = hold(descriptor)
         # Meanwhile gRPC may have closed it, and the number be another's.
         if line is not None and _other_end(line) == address:
             # What is held now may have a number that the list has as well: the one it was read with.
@@ -100,19 +102,19 @@ def find_lines(addresses: Iterable[Address]) -> Iterator[tuple[Address, socket.s
             line.close()
 
 
-def _look_at(descriptor: int) -> Address | None:
-    """Return the other end of a connection without holding it; None if the descriptor is none."""
+def look_at(descriptor: int, tell: Callable[[socket.socket], T]) -> T | None:
+    """Return what ``tell`` tells of a socket, without holding it; None if the descriptor is none."""
     try:
         line = socket.socket(fileno=descriptor)
     except OSError:
         return None
     try:
-        return _other_end(line)
+        return tell(line)
     finally:
         line.detach()
 
 
-def _hold(descriptor: int) -> socket.socket | None:
+def hold(descriptor: int) -> socket.socket | None:
     """Return a socket for what a descriptor means now; it stays that line whatever gRPC closes.
 
     What is no socket any more is left open: to close a second descriptor of a database would give
@@ -137,11 +139,16 @@ def _other_end(line: socket.socket) -> Address | None:
     return str(address), port
 
 
+def attach(line: socket.socket, program: bytes) -> None:
+    """Have a program decide what is dropped of what comes in on a socket; OSError if the kernel will not."""
+    kept = ctypes.create_string_buffer(program, len(program))
+    count = len(program) // INSTRUCTION.size
+    line.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, struct.pack("HP", count, ctypes.addressof(kept)))
+
+
 def _silence(line: socket.socket) -> bool:
-    program = ctypes.create_string_buffer(_RETURN_NOTHING, len(_RETURN_NOTHING))
-    attached = struct.pack("HP", 1, ctypes.addressof(program))
     try:
-        line.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, attached)
+        attach(line, _RETURN_NOTHING)
     except OSError:
         line.close()
         return False

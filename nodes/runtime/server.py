@@ -88,6 +88,7 @@ class NodeServer:
         except RuntimeError as error:
             # Somebody was quicker: a moment ago it was free.
             raise PortUnusable(f"cannot listen on {self._listen}: another process listens there") from error
+        calls.listen_on(self.port)
         await server.start()
         self._server, self._gatekeeper, self._calls = server, gatekeeper, calls
         self._log.info("listening", address=self._listen, port=self.port, serial=self.certificate.serial)

@@ -24,7 +24,7 @@ from structlog.typing import FilteringBoundLogger
 from nodes.runtime.access import Caller, Gatekeeper, set_caller
 from nodes.runtime.call_log import SERVED, CallLog
 from nodes.runtime.capacity import STREAMS_MAX, UNARY_CALLS_MAX, Capacity
-from nodes.runtime.connections import Cutter
+from nodes.runtime.connections import Cutter, parse_peer
 from nodes.runtime.database import DISK_FAILURES
 from nodes.runtime.decoding import (
     STREAM_BYTES_MAX,
@@ -33,6 +33,7 @@ from nodes.runtime.decoding import (
     demand_message,
     guard,
 )
+from nodes.runtime.door import SHUT_S, Door
 from nodes.runtime.event_log import shorten, use_context
 from nodes.runtime.flags import die_of
 from nodes.runtime.live_streams import LiveStreams
@@ -68,6 +69,7 @@ class Denial(NamedTuple):
 
 
 _TAKEN_BACK = f"too many calls were taken back: this certificate is cut off for {CUT_OFF_S:g} s"
+_COMES_ANEW = f"a certificate that is cut off keeps connecting from there: nobody there can for {SHUT_S:g} s"
 _DENIED = (grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.UNAUTHENTICATED)
 
 
@@ -100,7 +102,12 @@ class ServerCalls:
         self._live = LiveStreams()
         self._wasted = WastedCalls(time.monotonic)
         self._cutter = Cutter(lambda count: log.warning("connections_cut", count=count))
+        self._door = Door(lambda host: log.warning("door_shut", host=host, details=_COMES_ANEW))
         self.alarm = UnaskedAlarm(time.monotonic)
+
+    def listen_on(self, port: int) -> None:
+        """Know the port that calls come in on."""
+        self._door.port = port
 
     def close(self) -> None:
         """Let go of the connections that are being cut off."""
@@ -285,7 +292,10 @@ class ServerCalls:
         """Tell whether a call is of a certificate that is cut off; if so, its connection goes within a moment."""
         if not (self._wasted and self._wasted.is_cut_off(peer.thumbprint)):
             return False
-        self._cutter.cut(context.peer())
+        address = parse_peer(context.peer())
+        if address is not None:
+            self._cutter.cut(address)
+            self._door.came(address)
         return True
 
     async def _turn_away(self, incoming: _Incoming) -> None:

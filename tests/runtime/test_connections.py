@@ -56,8 +56,8 @@ async def test_only_the_one_that_is_named_goes_dead_and_is_reset_later(lines, mo
     told, cut = [], asyncio.Event()
     cutter = Cutter(lambda count: (told.append(count), cut.set()))
     (bad, bad_near), (good, good_near) = lines
-    cutter.cut(peer_of(bad))
-    cutter.cut(peer_of(bad))
+    cutter.cut(parse_peer(peer_of(bad)))
+    cutter.cut(parse_peer(peer_of(bad)))
     await asyncio.wait_for(cut.wait(), 10)
     assert told == [1]
     bad.sendall(b"more")
@@ -94,8 +94,7 @@ async def test_nothing_is_done_to_what_is_gone_or_is_no_connection(lines):
     gone = peer_of(lines[0][0])
     for line in lines[0]:
         line.close()
-    cutter.cut(gone)
-    cutter.cut("unix:/tmp/x")
+    cutter.cut(parse_peer(gone))
     cutter._cut_all()
     assert told == []
     cutter.close()
@@ -104,7 +103,7 @@ async def test_nothing_is_done_to_what_is_gone_or_is_no_connection(lines):
 async def test_closing_lets_go_of_what_is_dead_at_once(lines):
     cutter = Cutter(lambda _: None)
     (bad, bad_near), _ = lines
-    cutter.cut(peer_of(bad))
+    cutter.cut(parse_peer(peer_of(bad)))
     cutter._cut_all()
     cutter.close()
     assert bad_near.recv(10) == b""
@@ -113,5 +112,5 @@ async def test_closing_lets_go_of_what_is_dead_at_once(lines):
 def test_looking_at_a_descriptor_closes_nothing(tmp_path):
     with (tmp_path / "x").open("w") as file, closing(socket.socket()) as line:
         for opened in (file, line):
-            assert connections._look_at(opened.fileno()) is None
-            assert connections._look_at(opened.fileno()) is None
+            assert connections.look_at(opened.fileno(), connections._other_end) is None
+            assert connections.look_at(opened.fileno(), connections._other_end) is None

@@ -1,6 +1,7 @@
 """Who opens calls and takes them back is cut off, and nobody else notices more than a step."""
 
 import asyncio
+import socket
 
 import grpc
 import pytest
@@ -199,6 +200,24 @@ async def test_a_certificate_that_is_cut_off_is_told_so_on_a_new_line_and_its_st
         assert "cut off" in error.details()
     assert not served.payments.entered
     assert not served.lines("request")
+
+
+async def test_who_is_cut_off_and_comes_again_and_again_finds_the_door_shut_and_others_pay_on(served, monkeypatch):
+    monkeypatch.setattr(WastedCalls, "__bool__", lambda _: True)
+    cut_off = served.authority.tls(PeerKind.CLIENT, "mallory")
+    monkeypatch.setattr(WastedCalls, "is_cut_off", lambda _, thumbprint: thumbprint == cut_off.thumbprint)
+    async with served.client() as good:
+        await pay(good, LOGGED_IN)
+        for _ in range(11):
+            async with served.dial(cut_off) as channel:
+                assert (await fails(pay(channel, LOGGED_IN))).code() is CODE.RESOURCE_EXHAUSTED
+        [shut] = await served.wait_for("door_shut")
+        with socket.socket(socket.AF_INET6 if ":" in shut["host"] else socket.AF_INET) as line:
+            line.setblocking(False)
+            line.connect_ex((shut["host"], served.server.port))
+            await pay(good, LOGGED_IN)
+            with pytest.raises(OSError, match="not connected"):
+                line.getpeername()
 
 
 async def test_calls_whose_time_is_up_are_counted_and_cost_their_client_nothing(served):

@@ -1,8 +1,10 @@
 """How much each flood slows a well-behaved client: ``make floods`` (FOR=seconds each).
 
 One client pays at a steady pace. Calm and flooded spells take turns, since machines have
-moods; the flood runs in a process of its own. Printed are the 50th and 99th percentile
-of both, and their ratio: below 2 is the goal at the 99th. Exit code 1 if one is above
+moods; the flood runs in a process of its own. What such a process costs others merely by using
+the same processors is told by a third kind of spell: beside it runs one that uses as much of a processor
+as the flooder did, at the same priority, and touches nobody. Printed are the 50th and 99th percentile
+of all three, and the ratio of flooded to calm: below 2 is the goal at the 99th. Exit code 1 if one is above
 the bound; every payment must commit, however often it is sent.
 """
 
@@ -14,18 +16,17 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import grpc
+import psutil
 import uuid_utils
 from interbank.v1 import payment_pb2, payment_pb2_grpc
 
 from nodes.core.names import PeerKind
 from nodes.runtime.tls import dial, load_tls
 from tests.running_nodes import RunningNodes
-from tests.security.floods import FLOODS, Target, command
+from tests.security.floods import FLOODS, Target, burning, command
 from tests.security.site import Site
 
 _PAYMENTS_EACH_S = 50
@@ -34,7 +35,7 @@ _SENT_AGAIN = (grpc.StatusCode.CANCELLED, grpc.StatusCode.UNAVAILABLE, grpc.Stat
 
 
 async def pay_steadily(nodes: RunningNodes, token: str, for_s: float) -> list[float]:
-    """Pay at a steady pace, whatever comes back; return how long each took in ms, sorted."""
+    """Pay at a steady pace, whatever comes back; return how long each took in ms."""
     tls = load_tls(nodes.client_files, kind=PeerKind.CLIENT)
     gateway = nodes.authority.identity(PeerKind.GATEWAY)
     async with dial(nodes.addresses["gateway"], tls, gateway) as channel:
@@ -44,7 +45,7 @@ async def pay_steadily(nodes: RunningNodes, token: str, for_s: float) -> list[fl
         for number in range(int(for_s * _PAYMENTS_EACH_S)):
             await asyncio.sleep(max(0.0, begins + number / _PAYMENTS_EACH_S - time.perf_counter()))
             paying.append(asyncio.create_task(_pay(stub, token)))
-        return sorted(await asyncio.gather(*paying))
+        return await asyncio.gather(*paying)
 
 
 async def _pay(stub: "payment_pb2_grpc.PaymentServiceAsyncStub", token: str) -> float:
@@ -68,23 +69,36 @@ async def _pay(stub: "payment_pb2_grpc.PaymentServiceAsyncStub", token: str) -> 
             return (time.perf_counter() - begins) * 1000
 
 
-@contextmanager
-def flooding(name: str, count: int, target: Target) -> Iterator[None]:
-    """Flood from a process of its own."""
-    flooder = subprocess.Popen(
-        command(name, count, target), stderr=subprocess.DEVNULL, env={**os.environ, "PYTHONPATH": ".:proto"}
-    )
-    try:
+class Rival:
+    """A process that runs beside the client that pays, at the lowest priority; killed in the end."""
+
+    def __init__(self, command: list[str]) -> None:
+        self._process = subprocess.Popen(
+            command, stderr=subprocess.DEVNULL, env={**os.environ, "PYTHONPATH": ".:proto"}
+        )
+        self.share = 0.0
+        """How much of a processor it used."""
+
+    def __enter__(self) -> "Rival":
         time.sleep(1.0)
-        yield
-        assert flooder.poll() is None, f"the flood of {name} ended by itself"
-    finally:
-        flooder.send_signal(signal.SIGKILL)
-        flooder.wait()
+        self._began_s, self._used_s = time.perf_counter(), self._processor_s()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        has_ended = self._process.poll() is not None
+        if not has_ended:
+            self.share = (self._processor_s() - self._used_s) / (time.perf_counter() - self._began_s)
+            self._process.send_signal(signal.SIGKILL)
+        self._process.wait()
+        assert not has_ended, f"{self._process.args} ended by itself"
+
+    def _processor_s(self) -> float:
+        used = psutil.Process(self._process.pid).cpu_times()
+        return float(used.user + used.system)
 
 
 def measure(nodes: RunningNodes, name: str, count: int, for_s: float) -> float:
-    """Print one line; return the ratio of the 99th percentiles."""
+    """Print one line; return the ratio of the 99th percentiles, flooded to calm."""
     site = Site(nodes)
     host, port = site.host_and_port("gateway")
     files = site.leaf(PeerKind.CLIENT, name.replace(", ", "-").replace(" ", "-"))
@@ -93,22 +107,30 @@ def measure(nodes: RunningNodes, name: str, count: int, for_s: float) -> float:
     )
     calm: list[float] = []
     flooded: list[float] = []
+    beside: list[float] = []
     for _ in range(2):
         calm += asyncio.run(pay_steadily(nodes, site.token(), for_s / 2))
-        with flooding(name, count, target):
+        with Rival(command(name, count, target)) as flooder:
             flooded += asyncio.run(pay_steadily(nodes, site.token(), for_s / 2))
+        with Rival(burning(flooder.share)):
+            beside += asyncio.run(pay_steadily(nodes, site.token(), for_s / 2))
     site.close()
-    (calm_50, calm_99), (flooded_50, flooded_99) = map(_percentiles, (sorted(calm), sorted(flooded)))
+    (calm_50, calm_99), (flooded_50, flooded_99) = _percentiles(calm), _percentiles(flooded)
     print(
-        f"{name:24} calm {calm_50:6.1f} {calm_99:6.1f} ms   flooded {flooded_50:6.1f} {flooded_99:6.1f} ms"
-        f"   ratio {flooded_50 / calm_50:4.1f} {flooded_99 / calm_99:4.1f}",
+        f"{name:21} {_show(calm)} {_show(beside)} {_show(flooded)}"
+        f" {flooded_50 / calm_50:6.1f} {flooded_99 / calm_99:6.1f}",
         flush=True,
     )
     return flooded_99 / calm_99
 
 
-def _percentiles(ordered: list[float]) -> tuple[float, float]:
+def _percentiles(times: list[float]) -> tuple[float, float]:
+    ordered = sorted(times)
     return ordered[len(ordered) // 2], ordered[int(len(ordered) * 0.99)]
+
+
+def _show(times: list[float]) -> str:
+    return "{:7.1f} {:7.1f}".format(*_percentiles(times))
 
 
 def main() -> int:
@@ -122,7 +144,11 @@ def main() -> int:
         nodes = RunningNodes(Path(folder))
         try:
             nodes.start()
-            print(f"{'':24} 50 % and 99 % of {_PAYMENTS_EACH_S} payments a second", flush=True)
+            print(
+                f"of {_PAYMENTS_EACH_S} payments a second, 50 % and 99 % within so many ms\n"
+                f"{'':21} {'calm':>15} {'processor used':>15} {'flooded':>15} {'flooded / calm':>13}",
+                flush=True,
+            )
             ratios = {
                 name: measure(nodes, name, count, flags.for_s)
                 for name, (_, count, _) in FLOODS.items()

@@ -67,6 +67,7 @@ class Target:
 Flood = Callable[[Target, int], bool]
 _held_s = 0.0
 """How long connections are held that only wait."""
+_BURNT_EACH_S = 0.01
 
 
 def idle_connections(target: Target, count: int) -> bool:
@@ -221,11 +222,22 @@ FLOODS: dict[str, tuple[Flood, int, bool]] = {
 """By name: the flood, how much of it a test sends, and whether the node must send it away."""
 
 
+def burn(share: float) -> None:
+    """Use this share of a processor, and touch nobody."""
+    while True:
+        begins = time.perf_counter()
+        while time.perf_counter() - begins < share * _BURNT_EACH_S:
+            pass
+        time.sleep((1 - share) * _BURNT_EACH_S)
+
+
 def main() -> None:
     """Flood until killed, from as far away as can be had here: whatever else runs gets the processors first."""
     global _held_s  # noqa: PLW0603 - this process does nothing else
     os.nice(19)
     _held_s = 60.0
+    if sys.argv[1] == "burn":
+        burn(float(sys.argv[2]))
     name, count, target = sys.argv[1:]
     flood = FLOODS[name][0]
     while True:
@@ -238,6 +250,11 @@ def main() -> None:
 def command(name: str, count: int, target: Target) -> list[str]:
     """Return the command line of a flood in a process of its own."""
     return [sys.executable, "-m", "tests.security.floods", name, str(count), json.dumps(asdict(target))]
+
+
+def burning(share: float) -> list[str]:
+    """Return the command line of what uses as much of a processor as a flooder does, and floods nobody."""
+    return [sys.executable, "-m", "tests.security.floods", "burn", f"{min(share, 1.0):.3f}"]
 
 
 if __name__ == "__main__":
