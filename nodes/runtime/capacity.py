@@ -2,10 +2,12 @@
 
 What is beyond is refused at once with a hint when to try again: a queue would only make
 everyone wait. One certificate gets half of the room at most, so that a client gone
-wild leaves the other half to all others.
+wild leaves the other half to all others. Who does not heed the hint is told the next refusals only when it
+is time to try again, so that it cannot have itself refused faster than that on the calls of its connections.
 """
 
 from collections import Counter
+from collections.abc import Callable
 
 import grpc
 
@@ -14,6 +16,9 @@ from nodes.runtime.refusal import RequestRefused
 UNARY_CALLS_MAX = 2000
 STREAMS_MAX = 256
 _RETRY_AFTER_S = 0.5
+_REFUSED_AT_ONCE = 200.0
+_FORGIVEN_EACH_S = 50.0
+_REFUSED_MAX = 1000
 
 
 class Capacity:
@@ -45,6 +50,24 @@ class Capacity:
         self._taken_by[thumbprint] -= 1
         if not self._taken_by[thumbprint]:
             del self._taken_by[thumbprint]
+
+
+class Refusals:
+    """Who has been refused for want of room, how often lately; ``clock`` gives seconds and never goes back."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._refused: dict[str, tuple[float, float]] = {}
+
+    def are_told_late(self, thumbprint: str) -> bool:
+        """Note that a certificate is refused; tell whether it is so often that it must wait for the words."""
+        now = self._clock()
+        refused, at = self._refused.pop(thumbprint, (0.0, now))
+        refused = max(0.0, refused - (now - at) * _FORGIVEN_EACH_S) + 1
+        self._refused[thumbprint] = min(refused, 2 * _REFUSED_AT_ONCE), now
+        if len(self._refused) > _REFUSED_MAX:
+            del self._refused[next(iter(self._refused))]
+        return refused > _REFUSED_AT_ONCE
 
 
 def _refuse(said: str) -> RequestRefused:

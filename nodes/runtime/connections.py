@@ -12,6 +12,7 @@ import math
 import os
 import socket
 import struct
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from ipaddress import IPv6Address, ip_address
@@ -21,8 +22,10 @@ from urllib.parse import unquote
 
 SILENT_S = 10.0
 """How long a connection stays dead before it is reset."""
-_GATHERED_S = 0.05
-"""Connections that are to be cut are gathered for so long: finding them means to look at all descriptors."""
+_GATHERED_MIN_S = 0.005
+_LOOKS_ONE_IN = 20
+"""Connections that are to be cut are gathered: finding them means to look at all descriptors, and may take no more
+than this part of the time."""
 _TELL_EVERY_S = 1.0
 _SO_ATTACH_FILTER = 26
 INSTRUCTION = struct.Struct("HBBI")
@@ -42,6 +45,7 @@ class Cutter:
         self._untold = 0
         self._told_at = -math.inf
         self._wanted: set[Address] = set()
+        self._gathered_s = _GATHERED_MIN_S
         self._silent: dict[Address, socket.socket] = {}
 
     def cut(self, address: Address) -> None:
@@ -49,7 +53,7 @@ class Cutter:
         if address in self._silent:
             return
         if not self._wanted:
-            asyncio.get_running_loop().call_later(_GATHERED_S, self._cut_all)
+            asyncio.get_running_loop().call_later(self._gathered_s, self._cut_all)
         self._wanted.add(address)
 
     def close(self) -> None:
@@ -59,7 +63,9 @@ class Cutter:
 
     def _cut_all(self) -> None:
         wanted, self._wanted = self._wanted, set()
+        begins_s = time.perf_counter()
         silenced = {address: line for address, line in find_lines(wanted) if _silence(line)}
+        self._gathered_s = max(_GATHERED_MIN_S, _LOOKS_ONE_IN * (time.perf_counter() - begins_s))
         self._silent |= silenced
         loop = asyncio.get_running_loop()
         loop.call_later(SILENT_S, self._reset, list(silenced))

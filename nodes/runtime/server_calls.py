@@ -23,7 +23,7 @@ from structlog.typing import FilteringBoundLogger
 
 from nodes.runtime.access import Caller, Gatekeeper, set_caller
 from nodes.runtime.call_log import SERVED, CallLog
-from nodes.runtime.capacity import STREAMS_MAX, UNARY_CALLS_MAX, Capacity
+from nodes.runtime.capacity import STREAMS_MAX, UNARY_CALLS_MAX, Capacity, Refusals
 from nodes.runtime.connections import Cutter, parse_peer
 from nodes.runtime.database import DISK_FAILURES
 from nodes.runtime.decoding import (
@@ -43,6 +43,9 @@ from nodes.runtime.tls import Peer, read_peer
 from nodes.runtime.wasted_calls import CUT_OFF_S, UnaskedAlarm, WastedCalls
 
 _REQUEST_ID_MAX = 64
+_WAITING_MAX = 4096
+_WAIT_MAX_S = 1.0
+"""Calls that wait to be told that they are refused, and how long."""
 _WATCHING = frozenset(
     {
         "/interbank.v1.NodeService/GetStatus",
@@ -99,6 +102,8 @@ class ServerCalls:
         self._unary_calls = Capacity("calls", UNARY_CALLS_MAX)
         self._looks = Capacity("looks", UNARY_CALLS_MAX)
         self._streams = Capacity("streams", STREAMS_MAX)
+        self._refusals = Refusals(time.monotonic)
+        self._waiting = 0
         self._live = LiveStreams()
         self._wasted = WastedCalls(time.monotonic)
         self._cutter = Cutter(lambda count: log.warning("connections_cut", count=count))
@@ -267,7 +272,22 @@ class ServerCalls:
             said = refusal.code.name, shorten(refusal.message)
             self._denied(Denial(incoming.method, _name(peer), peer.thumbprint, *said, lines.about))
         lines.failed(refusal.code, refusal.message)
+        if refusal.code is grpc.StatusCode.RESOURCE_EXHAUSTED and refusal.retry_after_s:
+            await self._keep_waiting(incoming, refusal.retry_after_s)
         await self._tell(incoming.method, context, refusal)
+
+    async def _keep_waiting(self, incoming: _Incoming, for_s: float) -> None:
+        """Have who is refused too often wait for the words, on a call that has no place but on its connection."""
+        if not self._refusals.are_told_late(incoming.peer.thumbprint) or self._waiting >= _WAITING_MAX:
+            return
+        self._waiting += 1
+        try:
+            await asyncio.sleep(min(for_s, _WAIT_MAX_S))
+        except asyncio.CancelledError:
+            self._waste(incoming.method, incoming.context)
+            raise
+        finally:
+            self._waiting -= 1
 
     async def _tell(self, method: str, context: Context, refusal: RequestRefused) -> NoReturn:
         """End a call with a refusal."""

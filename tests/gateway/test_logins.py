@@ -1,4 +1,5 @@
 import asyncio
+import os
 import threading
 from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import replace
@@ -412,3 +413,15 @@ async def test_who_is_changed_while_the_password_is_checked_is_not_logged_in(
     slow.go.set()
     with pytest.raises(RequestRefused, match="user or password is wrong"):
         await login
+
+
+async def test_a_password_is_checked_at_a_lower_priority_than_payments_are_made(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def own_priority() -> int:
+        return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+    seen: list[int] = []
+    monkeypatch.setattr(module, "verify_password", lambda *_: seen.append(own_priority()) or True)
+    await gateway.start().log_in("alice", "alice123", SHELL)
+    assert seen == [min(19, own_priority() + 10)]

@@ -1,6 +1,7 @@
 """A connection that is cut off goes dead, then is reset; its neighbours do not notice, nor does gRPC."""
 
 import asyncio
+import itertools
 import socket
 from contextlib import closing
 
@@ -97,6 +98,15 @@ async def test_nothing_is_done_to_what_is_gone_or_is_no_connection(lines):
     cutter.cut(parse_peer(gone))
     cutter._cut_all()
     assert told == []
+    cutter.close()
+
+
+async def test_looking_for_connections_takes_no_more_than_a_part_of_the_time(monkeypatch):
+    cutter = Cutter(lambda _: None)
+    seconds = itertools.count(step=0.5)
+    monkeypatch.setattr(connections.time, "perf_counter", seconds.__next__)
+    cutter._cut_all()
+    assert cutter._gathered_s == 10
     cutter.close()
 
 
