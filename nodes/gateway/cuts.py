@@ -19,8 +19,8 @@ from interbank.v1 import bank_pb2 as pb
 from nodes.core.chain import Head
 from nodes.core.coordinator import Coordinator
 from nodes.core.settlement import Positions
-from nodes.gateway.bank_link import BankLink, Batch, Marker
-from nodes.gateway.bank_words import demand_own_cut
+from nodes.gateway.bank_link import BankLink
+from nodes.gateway.markers import Markers
 from nodes.runtime.chain_messages import read_clearing
 from nodes.runtime.chain_table import ChainTable
 
@@ -48,25 +48,17 @@ class Cut(NamedTuple):
         return {bank.bank: read_clearing(bank) for bank in self.banks}
 
 
-class Cuts:
+class Cuts(Markers):
     """Takes cuts, one at a time. The gateway's loop calls `mark` after each turn, and tells what it hears."""
 
     def __init__(
         self, coordinator: Coordinator, chain: ChainTable, links: Mapping[str, BankLink], wake: Callable[[], None]
     ) -> None:
-        self.number = 0
-        self._coordinator = coordinator
-        self._chain = chain
-        self._links = links
+        super().__init__(coordinator, chain, links)
         self._wake = wake
         self._one_at_a_time = asyncio.Lock()
         self._next: asyncio.Task[Cut] | None = None
         self._next_keeps_books = False
-        self._asked: asyncio.Future[list[pb.BankCut]] | None = None
-        self._keeps_books = False
-        self._head = chain.head
-        self._answers: dict[str, pb.BankCut | None] = {}
-        self._held_back: list[Callable[[], None]] = []
 
     async def take(self, *, keep_books: bool = False) -> Cut:
         """Take a cut; raises `CutImpossible`. With ``keep_books`` banks keep theirs for `AuditService` to read.
@@ -93,66 +85,28 @@ class Cuts:
                         raise
                     await asyncio.sleep(_RETRY_S)
                 else:
-                    return Cut(self.number, self._head, banks)
+                    return Cut(self.number, self.head, banks)
 
     async def _ask(self, keep_books: bool) -> list[pb.BankCut]:
-        self.number += 1
-        self._keeps_books = keep_books
-        asked = self._asked = asyncio.get_running_loop().create_future()
-        self._answers = {}
+        asked: asyncio.Future[list[pb.BankCut]] = asyncio.get_running_loop().create_future()
+
+        def settle(banks: list[pb.BankCut], why: str) -> None:
+            if asked.done():
+                return
+            if why:
+                asked.set_exception(CutImpossible(why))
+            else:
+                asked.set_result(banks)
+
+        self.begin(settle, keeps_books=keep_books)
         self._wake()
         try:
             return await asyncio.wait_for(asked, _ANSWERS_WITHIN_S)
         except TimeoutError:
-            silent = sorted(bank for bank, answer in self._answers.items() if answer is None)
-            raise CutImpossible(f"{', '.join(silent)} did not answer within {_ANSWERS_WITHIN_S:g} s") from None
+            silent = ", ".join(self.silent)
+            raise CutImpossible(f"{silent} did not answer within {_ANSWERS_WITHIN_S:g} s") from None
         finally:
-            self._asked = None
-            held_back, self._held_back = self._held_back, []
-            for answer in held_back:
-                answer()
-
-    def mark(self) -> None:
-        """Send the markers, if a cut was asked for: between two turns."""
-        if self._asked is None or self._answers or self._asked.done():
-            return
-        away = sorted(
-            name
-            for name, link in self._links.items()
-            if not (link.is_connected and self._coordinator.connected.get(name))
-        )
-        if away or not self._links:
-            said = f"{', '.join(away)} {'is' if len(away) == 1 else 'are'} away" if away else "there is no bank"
-            self._asked.set_exception(CutImpossible(said))
-            return
-        self._head = self._chain.head
-        self._answers = dict.fromkeys(self._links)
-        for link in self._links.values():
-            link.send(Batch([], [], self._head, Marker(self.number, self._keeps_books)))
-
-    def answer_inquiry(self, answer: Callable[[], None]) -> None:
-        """Have a bank's inquiry answered, but not between a marker and the bank's answer to it.
-
-        What the answer says may have been decided after the marker, and would reach the bank before it.
-        """
-        if self._asked is None:
-            answer()
-        else:
-            self._held_back.append(answer)
-
-    def lose(self, bank: str) -> None:
-        """Take note that the stream of ``bank`` is gone, and its marker with it."""
-        if self._asked is not None and not self._asked.done() and self._answers.get(bank, pb.BankCut()) is None:
-            self._asked.set_exception(CutImpossible(f"{bank} went away"))
-
-    def take_answer(self, bank: str, cut: pb.BankCut) -> None:
-        """Take how a bank's books stood when the marker came; raises `nodes.core.soundness.Unsound`."""
-        demand_own_cut(bank, cut)
-        if self._asked is None or cut.number != self.number or self._asked.done():
-            return
-        self._answers[bank] = cut
-        if all(answer is not None for answer in self._answers.values()):
-            self._asked.set_result([answer for _, answer in sorted(self._answers.items()) if answer is not None])
+            self.give_up()
 
 
 def _look_at(ended: "asyncio.Task[Cut]") -> None:

@@ -21,8 +21,9 @@ to read it:
     world.py       all of these, the clock and the dice
     schedule.py    one schedule: a bad day, in which all sorts of things happen, then a rest, in which
                    faults stop and everything must come to an end
-    witness.py     sees each turn and each word, and objects at once          } know nothing of
-    invariants.py  I1 to I12, read from the disks, held against what was seen } how it came about
+    witness.py     sees each turn and each word, and objects at once          \
+    invariants.py  I1 to I12, read from the disks, held against what was seen  } know nothing of how it came about
+    cuts.py        what a consistent cut must hold: all that was decided before it, nothing from after  /
     coverage.py    which rows of the rules' state tables were met
     bugs.py        deliberate bugs in the rules, one a line
     mutants.py     puts each into the real code, and looks for the schedule that catches it
@@ -30,7 +31,8 @@ to read it:
 What can happen is the list in `schedule.BadDay`: nodes die, also inside a transaction or between
 two words; they are paused past every timeout; streams break; nodes are cut off; days
 pass; shells are killed in the middle of a call; users lose the right to pay. How often
-each happens is every schedule's own choice.
+each happens is every schedule's own choice. In one schedule of four the streams between gateway and
+banks keep their order, as TCP's do, and lose nothing until they break; there, cuts are taken as well.
 
 A schedule is a function of its seed: the same seed gives the same events, to the hash.
 

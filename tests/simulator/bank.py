@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from nodes.bank import turn as bank_turn
+from nodes.bank.conversions import write_cut
 from nodes.bank.store import BankStore
 from nodes.core.authority import Grant, is_rightful
 from nodes.core.chain import Head, Heard
@@ -38,11 +39,12 @@ class Bank:
 
     def receive(self, message: Message) -> None:
         """Take a message of the gateway's stream; each prepare is judged by the login that it names."""
-        prepares, decides, head = message.body
+        epoch, (prepares, decides, head, marker) = message.body
         if head is not None:
             self.store.chain.hear(GATEWAY, head)
         judged = [prepare._replace(is_rightful=_is_rightful(prepare)) for prepare in prepares]
-        self.inbox.append(bank_turn.Received(judged, decides, _STREAM, number=1))
+        cut = (marker.cut, marker.keeps_books) if marker else (0, False)
+        self.inbox.append(bank_turn.Received(judged, decides, (_STREAM, epoch), 1, *cut))
 
     def receive_decisions(self, message: Message) -> None:
         """Take the answer to an inquiry."""
@@ -72,7 +74,8 @@ class Bank:
                 body = said.in_doubt, *self._compare(said.stream[1])
                 world.network.send(self.name, GATEWAY, "hear_opening", body)
             else:
-                answer = said.votes, said.contradictions, self.store.chain.head
+                cut = None if said.cut is None else write_cut(said.cut, self.name)
+                answer = said.stream[1], cut, self.store.chain.head, said.votes, said.contradictions
                 world.network.send(self.name, GATEWAY, "hear", answer)
 
     def _compare(self, heard: Heard | None) -> tuple[Heard | None, Head | None, Heard | None]:

@@ -20,6 +20,7 @@ from nodes.core.coordinator import Coordinator
 from nodes.core.ledger import Ledger
 from nodes.core.participant import Participant
 from nodes.gateway import turn as gateway_turn
+from nodes.gateway.markers import Markers
 from nodes.gateway.store import GatewayStore
 from nodes.runtime.chain_table import ChainTable
 
@@ -122,6 +123,14 @@ MUTANTS = [
     Mutant("puts another head on record than it has heard", ChainTable, "hear", "Heard(node, head.number, head.hash)", "Heard(node, head.number + 1, head.hash)"),
     Mutant("is off by one", Ledger, "post", "debit.posted -= hold.amount_minor", "debit.posted -= hold.amount_minor - 1"),
     Mutant("restores what was held before", Ledger, "release", "debit.held -= hold.amount_minor", "debit.held = 0"),
+    # -- a cut
+    Mutant("answers a marker before what came before it", bank_turn, "_split_at_cuts", "yield events[start:end]", "yield [event._replace(prepares=[], decides=[])]; yield [*events[start:end - 1], event._replace(cut=0)]"),
+    Mutant("lets what came after a marker go before it", bank_turn, "take_turn", "in _split_at_cuts(events):", "in reversed(list(_split_at_cuts(events))):"),
+    Mutant("leaves out of a cut what is held", bank_turn, "_take_cut", "holds if accounts else []", "[]"),
+    Mutant("names an older link of its chain at a cut", bank_turn, "_take_cut", "store.chain.head,", "store.chain.head_at(store.chain.head.number - 1) or store.chain.head,"),
+    Mutant("answers an inquiry past a marker", Markers, "answer_inquiry", "if self._ended is None:", "if True:"),
+    Mutant("takes the answer to an older marker for that to the newest", Markers, "take_answer", "or cut.number != self.number", ""),
+    Mutant("takes a cut without all banks", Markers, "take_answer", "if all(", "if any("),
     # -- a client
     Mutant("takes an unknown outcome for a decline", delivery, "judge", "Verdict(None, str(answer))", "Verdict(State.DECLINED, str(answer))"),
     Mutant("gives up what it does not know", delivery, "judge", "Verdict(None, str(answer))", "Verdict(State.REFUSED, str(answer))"),

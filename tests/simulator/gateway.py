@@ -1,7 +1,10 @@
 """The gateway as a simulated process: what is in it is lost when it dies."""
 
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+from interbank.v1 import bank_pb2 as pb
 
 from nodes.client.client import PaymentView
 from nodes.client.errors import NotAllowed, NotFound
@@ -11,7 +14,9 @@ from nodes.core.coordinator import Coordinator
 from nodes.core.messages import Outcome, Payment, Reason
 from nodes.core.violations import format_payment_id
 from nodes.gateway import turn as gateway_turn
+from nodes.gateway.bank_link import Batch
 from nodes.gateway.heads import explain_told
+from nodes.gateway.markers import Markers
 from nodes.gateway.store import GatewayStore
 from tests.simulator.network import Message
 
@@ -31,6 +36,23 @@ class Call(NamedTuple):
     payment: Payment
 
 
+class Link:
+    """The gateway's line to a bank, as far as turns and cuts need it."""
+
+    def __init__(self, bank: str, world: "World", epoch: int) -> None:
+        self.is_connected = False
+        self._bank = bank
+        self._world = world
+        self._epoch = epoch
+
+    def send(self, batch: Batch) -> None:
+        """Say what a turn has for the bank; on a stream that is gone nothing can be said."""
+        if batch.marker is not None:
+            self._world.witness.marked((self._epoch, batch.marker.cut), batch.head)
+        if self.is_connected or not self._world.network.is_orderly:
+            self._world.network.send(GATEWAY, self._bank, "receive", (self._epoch, batch))
+
+
 class Gateway:
     """Gathers what arrives; takes turns; says what may be said, and may die between any two words."""
 
@@ -45,6 +67,10 @@ class Gateway:
         )
         self.coordinator.connected.update(dict.fromkeys(world.bank_names, False))
         self.inbox: list[gateway_turn.Event] = []
+        epoch = self.coordinator.epoch
+        self.links = {bank: Link(bank, world, epoch) for bank in world.bank_names}
+        self.markers = Markers(self.coordinator, self.store.chain, self.links)  # type: ignore[arg-type]
+        self.is_cutting = False
 
     # -- what arrives -----------------------------------------------------------
 
@@ -83,12 +109,16 @@ class Gateway:
         bank, witness = message.sender, self._world.witness
         witness.heads_compared(bank, heard and explain_head(heard, link, GATEWAY))
         witness.heads_compared(GATEWAY, told and explain_told(self.store.chain, (), bank, told))
+        self.links[bank].is_connected = True
         self.inbox.append(gateway_turn.Connected(message.sender, in_doubt))
 
     def hear(self, message: Message) -> None:
         """Take a bank's answer on the stream, and the head of its chain."""
-        *said, head = message.body
+        epoch, cut, head, *said = message.body
         self.store.chain.hear(message.sender, head)
+        if cut is not None and epoch == self.coordinator.epoch:
+            # What comes on a stream of the gateway before this one goes nowhere.
+            self.markers.take_answer(message.sender, cut)
         self.inbox.append(gateway_turn.Voted(message.sender, *said))
 
     def inquire(self, message: Message) -> None:
@@ -97,7 +127,24 @@ class Gateway:
 
     def lose_stream(self, bank: str) -> None:
         """Notice that a bank's stream is gone."""
+        self.links[bank].is_connected = False
+        self.markers.lose(bank)
         self.inbox.append(gateway_turn.Disconnected(bank))
+
+    # -- cuts -------------------------------------------------------------------
+
+    def begin_cut(self, *, keeps_books: bool) -> None:
+        """Take a cut; give the one up that is under way, as if it had taken too long."""
+        self.markers.give_up()
+        self.is_cutting = True
+        self.markers.begin(self._end_cut, keeps_books=keeps_books)
+
+    def _end_cut(self, banks: list[pb.BankCut], why: str) -> None:
+        self.is_cutting = False
+        self._world.note("cut", self.markers.number, why or "taken")
+        if not why:
+            number = self.coordinator.epoch, self.markers.number
+            self._world.witness.cut_taken(number, self.markers.head, banks)
 
     # -- a turn -----------------------------------------------------------------
 
@@ -112,11 +159,13 @@ class Gateway:
         effects = spoken.effects
         for bank in sorted({*effects.prepares, *effects.decides}):
             world.may_die(GATEWAY, "before telling a bank")
-            body = effects.prepares.get(bank, []), effects.decides.get(bank, []), self.store.chain.head
-            world.network.send(GATEWAY, bank, "receive", body)
+            said = effects.prepares.get(bank, []), effects.decides.get(bank, [])
+            self.links[bank].send(Batch(*said, self.store.chain.head))
+        self.markers.mark()
         for inquiry, decides in spoken.inquiries:
             world.may_die(GATEWAY, "before answering an inquiry")
-            world.network.send(GATEWAY, inquiry.bank, "receive_decisions", decides)
+            answer = partial(world.network.send, GATEWAY, inquiry.bank, "receive_decisions", decides)
+            self.markers.answer_inquiry(answer)
         for call, answer in effects.answers:
             world.may_die(GATEWAY, "before answering a client")
             world.network.send(GATEWAY, call.client, "answer", (call, answer))

@@ -4,7 +4,8 @@ Nothing here knows how it came about, and nothing here asks the stores (but for 
 of their chains): rows are read as they are. `SAFETY` holds at every moment, whatever is
 under way; `REST` once faults have stopped and all has been delivered.
 
-Not here: I13 to I16 (reads, identity, supervisor, secrets) have no part in the rules.
+Not here: I13 at cuts, which `tests.simulator.cuts` looks at; I14 to I16 (identity, supervisor, secrets) have
+no part in the rules.
 """
 
 from collections.abc import Callable
@@ -16,7 +17,8 @@ from nodes.bank.store import BankStore
 from nodes.client.outbox import State
 from nodes.gateway.heads import explain_told
 from nodes.gateway.store import GatewayStore
-from tests.simulator.witness import Witness, demand
+from tests.simulator.violation import demand
+from tests.simulator.witness import Witness
 from tests.simulator.world import BANKS, GATEWAY, NODES, OPENING_MINOR, USERS, World
 
 _COMMITTED, _DECLINED = 2, 3

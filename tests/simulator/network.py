@@ -4,6 +4,7 @@ from random import Random
 from typing import Any, NamedTuple
 
 _CALLS = ("pay", "look", "answer")
+_ON_STREAMS = ("open", "receive", "hear_opening", "hear")
 
 
 class Message(NamedTuple):
@@ -21,6 +22,9 @@ class Network:
     ``lose`` and ``double`` are chances for each message; the larger ``rush``, the longer
     old messages lie about while newer ones overtake them. Messages of a node that is cut
     off wait. ``delivered`` is what nodes have said to each other so far; it may come again.
+
+    If ``is_orderly``, a stream is what TCP makes of it: what is said on it comes once and in order, until
+    it breaks. Only there cuts can be taken.
     """
 
     def __init__(self, random: Random) -> None:
@@ -28,6 +32,7 @@ class Network:
         self.delivered: list[Message] = []
         self.lose = self.double = 0.0
         self.rush = 1
+        self.is_orderly = random.choice([True, False, False, False])
         self.cut: set[str] = set()
         self._random = random
 
@@ -41,9 +46,15 @@ class Network:
             return None
         at = max(self._random.randrange(len(self.bag)) for _ in range(self.rush))
         message = self.bag[at]
+        if self._is_in_order(message):
+            at = self._first_before(message)
+            message = self.bag[at]
         if self.is_held_up(message):
             return None
         fate = self._random.random()
+        if self._is_in_order(message):
+            self._depart(at)
+            return message
         # A call is carried once: gRPC repeats none by itself. Who wants it twice sends it twice.
         if fate >= self.double or message.kind in _CALLS:
             self._depart(at)
@@ -53,13 +64,25 @@ class Network:
         """Let a certain message arrive now, if it is still on its way and nothing holds it up."""
         if message not in self.bag or self.is_held_up(message):
             return False
-        self._depart(self.bag.index(message))
+        at = self.bag.index(message)
+        if self._is_in_order(message) and self._first_before(message) != at:
+            return False
+        self._depart(at)
         return True
 
     def _depart(self, at: int) -> None:
         message = self.bag.pop(at)
-        if message.kind not in _CALLS and message.kind != "open":
+        if message.kind not in _CALLS and message.kind != "open" and not self._is_in_order(message):
             self.delivered.append(message)
+
+    def _is_in_order(self, message: Message) -> bool:
+        return self.is_orderly and message.kind in _ON_STREAMS
+
+    def _first_before(self, message: Message) -> int:
+        """Return where the oldest message lies that is on its way on the same stream."""
+        return next(
+            at for at, other in enumerate(self.bag) if other[:2] == message[:2] and other.kind in _ON_STREAMS
+        )
 
     def is_held_up(self, message: Message) -> bool:
         """Tell whether a message has to wait until a node's line is whole again."""

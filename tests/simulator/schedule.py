@@ -12,7 +12,7 @@ from tests.simulator.callers import draw_payment
 from tests.simulator.gateway import GATEWAY
 from tests.simulator.invariants import check_old_copies, check_rest, check_safety, write_id
 from tests.simulator.network import Message
-from tests.simulator.witness import Violation
+from tests.simulator.violation import Violation, demand
 from tests.simulator.world import BANKS, NODES, USERS, World
 
 _STEPS = 200
@@ -34,6 +34,8 @@ class Result(NamedTuple):
     reached: Counter[str]
     noticed: int
     """How many old copies of disks were found out, of those that somebody could know of."""
+    cuts: int
+    """How many cuts were taken and looked at."""
 
 
 def run_schedule(seed: int, log: list[str] | None = None, *, is_covered: bool = False) -> Result:
@@ -54,7 +56,9 @@ def run_schedule(seed: int, log: list[str] | None = None, *, is_covered: bool = 
     except Exception as error:  # whatever the rules do wrong is a finding
         violation = f"{type(error).__name__}: {error}"
     world.end()
-    return Result(seed, world.events, world.digest.hexdigest(), violation, world.coverage, noticed)
+    return Result(
+        seed, world.events, world.digest.hexdigest(), violation, world.coverage, noticed, world.witness.cuts
+    )
 
 
 class BadDay:
@@ -135,6 +139,8 @@ class BadDay:
             (1, True, self._cut_or_heal),
             (0.5, True, self._order_for_another),
             (1, True, self._pause_or_resume),
+            (6 if world.network.is_orderly else 0, False, self._take_cut),
+            (4 if world.network.is_orderly else 0, False, self._ask_past_markers),
         ]
 
     def _deliver_any(self) -> None:
@@ -153,7 +159,7 @@ class BadDay:
         authority = Authority(other, fingerprint(fields), world.now_ms * 1000)
         epoch = world.gateway.coordinator.epoch if world.gateway else 1
         prepare = Prepare(*fields[:2], epoch, *fields[2:], authority)
-        world.network.send(GATEWAY, bank, "receive", ([prepare], [], None))
+        world.network.send(GATEWAY, bank, "receive", (epoch, ([prepare], [], None, None)))
 
     def _deliver_old(self) -> None:
         """Let something arrive again that had arrived before, however long ago."""
@@ -261,14 +267,30 @@ class BadDay:
         if down:
             self._world.start(self._world.random.choice(down))
 
+    def _take_cut(self) -> None:
+        """Let somebody want a cut; now and then one that is under way has taken too long."""
+        gateway = self._world.gateway
+        if gateway is not None and (not gateway.is_cutting or self._world.random.random() < 0.2):
+            keeps_books = self._world.random.random() < 0.5
+            self._world.note("want a cut", keeps_books)
+            gateway.begin_cut(keeps_books=keeps_books)
+
+    def _ask_past_markers(self) -> None:
+        """While markers are on their way, let votes be counted, and a bank ask what became of what it holds."""
+        gateway, bank = self._world.gateway, self._world.banks[self._world.random.choice(BANKS)]
+        if gateway is not None and bank is not None and gateway.is_cutting:
+            self._world.note("ask past markers", bank.name)
+            self._go_well("hear")
+            bank.ask()
+            self._go_well("inquire")
+            self._go_well("receive_decisions")
+
     def _break_stream(self) -> None:
         """Break a bank's stream: what is on its way is lost, and the gateway notices."""
         world = self._world
         bank = world.random.choice(BANKS)
         world.note("break", bank)
-        world.network.drop(GATEWAY, bank)
-        if world.gateway is not None:
-            world.gateway.lose_stream(bank)
+        world.break_stream(bank)
         if world.random.random() < 0.8:
             world.open_stream(bank)
 
@@ -317,8 +339,19 @@ class Rest:
             while world.network.bag:
                 self.play_on()
             if not is_waiting and not any(bank and bank.ledger.holds for bank in world.banks.values()):
+                self._take_last_cut()
                 return
             self.play_on()
+
+    def _take_last_cut(self) -> None:
+        gateway = self._world.gateway
+        if gateway is None or not self._world.network.is_orderly:
+            return
+        gateway.begin_cut(keeps_books=True)
+        self._world.turn(GATEWAY)
+        while self._world.network.bag:
+            self.play_on()
+        demand(not gateway.is_cutting, "I10 a cut comes to an end when nothing fails", gateway.markers.silent)
 
     def play_on(self) -> None:
         """Deliver the oldest message, or, when there is none, let time pass and banks ask."""

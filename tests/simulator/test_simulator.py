@@ -49,6 +49,11 @@ def test_old_copies_of_disks_come_back_and_are_noticed(results):
     assert sum(result.noticed for result in results) > 300
 
 
+def test_cuts_are_taken_on_bad_days(results):
+    """What each of them shows, the schedule looks at itself."""
+    assert sum(result.cuts > 1 for result in results) > 150, "the last is taken at rest"
+
+
 def test_keeping_a_log_changes_nothing(results):
     log: list[str] = []
     assert run_schedule(7, log, is_covered=True) == results[7]
@@ -78,5 +83,11 @@ def test_schedules_reach_what_they_are_for():
         "VoteKind.NO",
         "commit=True",
         "commit=False",
+        "want a cut True",
+        "taken",
+        "is away",
+        "went away",
+        "it was given up",
+        "ask past markers",
     ):
         assert needed in text, needed

@@ -6,14 +6,19 @@ What it remembers is the evidence for `tests.simulator.invariants`, which compar
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from interbank.v1 import bank_pb2 as pb
+
 from nodes.bank import turn as bank_turn
 from nodes.client.client import PaymentRequest
 from nodes.client.outbox import EXPIRES_AFTER_S
+from nodes.core.chain import Head
 from nodes.core.coordinator import Answer, Decided, Differs
 from nodes.core.ledger import Hold
 from nodes.core.messages import Decide, Decision, Payment, PaymentKey, TransactionKey, VoteKind
 from nodes.core.violations import format_payment_id, parse_payment
 from nodes.gateway import turn as gateway_turn
+from tests.simulator.cuts import JOURNAL, Standing, check_cut
+from tests.simulator.violation import Violation, demand
 
 if TYPE_CHECKING:
     from tests.simulator.bank import Bank
@@ -24,15 +29,8 @@ HOLDS = "SELECT payment_id, payer, epoch FROM hold"
 _ITEMS = "SELECT payment_id, state, saved_at FROM item ORDER BY number"
 _UNKNOWN = 2
 
-
-class Violation(AssertionError):
-    """An invariant does not hold."""
-
-
-def demand(holds: object, claim: str, evidence: object) -> None:
-    """Raise `Violation` unless something holds."""
-    if not holds:
-        raise Violation(f"{claim}: {evidence}")
+CutNumber = tuple[int, int]
+"""(the gateway's epoch, which of its cuts)."""
 
 
 class Witness:
@@ -52,6 +50,9 @@ class Witness:
         self.promises: dict[Payment, float] = {}
         self.ended: dict[tuple[str, str], int] = {}
         self.journals: dict[str, list[tuple]] = {}
+        self._marked: dict[CutNumber, int] = {}
+        self._answered: dict[tuple[CutNumber, str], bank_turn.Cut] = {}
+        self.cuts = 0
         self._bodies: set[Payment] = set()
         self._sent: set[Payment] = set()
         self._world = world
@@ -132,6 +133,8 @@ class Witness:
         wrong = _find_wrong_orders(events)
         for said in answers:
             demand(not said.contradictions, f"I2 {bank.name} meets no contradiction", said.contradictions)
+            if said.cut is not None:
+                self._answered[(said.stream[1], said.cut.number), bank.name] = said.cut
             for vote in said.votes:
                 if vote.kind is VoteKind.YES:
                     demand(
@@ -148,6 +151,31 @@ class Witness:
         for event in events:
             if isinstance(event, bank_turn.Received):
                 self.aborted.update((bank.name, decide[:3]) for decide in event.decides if not decide.commit)
+
+    # -- cuts -------------------------------------------------------------------
+
+    def marked(self, number: CutNumber, head: Head) -> None:
+        """Take note of what is decided when the markers of a cut are sent."""
+        self._marked[number] = len(self.decided)
+        demand(head.last_sequence == len(self.decided), "I13 a cut says up to where decisions go", head)
+
+    def cut_taken(self, number: CutNumber, head: Head, banks: list[pb.BankCut]) -> None:
+        """Look at a cut that is finished."""
+        self.cuts += 1
+        demand(number in self._marked, "I13 a cut is made of the answers to its own markers", number)
+        before = {key: made for key, made in self.decided.items() if made.sequence <= self._marked[number]}
+        demand(head.last_sequence == len(before), "I13 a cut says up to where decisions go", head)
+        names = [cut.bank for cut in banks]
+        demand(names == sorted(self._world.banks), "I13 a cut has every bank", names)
+        check_cut(before, {cut.bank: self._standing(number, cut) for cut in banks})
+
+    def _standing(self, number: CutNumber, cut: pb.BankCut) -> Standing:
+        at_bank = self._answered.get((number, cut.bank))
+        is_of_this = at_bank is not None and cut.number == number[1]
+        demand(is_of_this, "I13 a cut is made of the answers to its own markers", (number, cut))
+        assert at_bank is not None
+        journal = self._world.disks[cut.bank].rows(f"{JOURNAL} WHERE sequence <= {at_bank.head.last_sequence}")
+        return Standing(at_bank, cut, journal)
 
     # -- clients ----------------------------------------------------------------
 

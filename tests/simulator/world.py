@@ -144,6 +144,14 @@ class World:
             self.gateway = None
         else:
             self.banks[node] = None
+            if self.network.is_orderly:
+                self.break_stream(node)
+
+    def break_stream(self, bank: str) -> None:
+        """Lose what is on its way on a bank's stream; the gateway notices."""
+        self.network.drop(GATEWAY, bank)
+        if self.gateway is not None:
+            self.gateway.lose_stream(bank)
 
     def start(self, node: str) -> None:
         """Start a process from its disk; it may die before it serves."""
