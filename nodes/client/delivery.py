@@ -104,6 +104,8 @@ class Delivery:
         if self._outbox.is_expired(item):
             reach("client.delivery.expired")
             return self._settle(item, State.EXPIRED, "waited for more than a day without having been sent")
+        if self._outbox.is_overdue(item):
+            reach("client.delivery.overdue")
         retrying = Retrying(
             wait=wait_random_exponential(multiplier=_WAIT_FIRST_S, max=_WAIT_MAX_S),
             retry=retry_if_exception_type(_TryAgain),

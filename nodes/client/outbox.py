@@ -185,6 +185,10 @@ class Outbox:
         """Tell whether an item has waited for too long without having been sent."""
         return item.state is State.NEVER_SENT and self._clock() - item.saved_at > EXPIRES_AFTER_S
 
+    def is_overdue(self, item: Item) -> bool:
+        """Tell whether an item would have expired, had it not been sent: now only the gateway can tell."""
+        return item.state is State.UNKNOWN and self._clock() - item.saved_at > EXPIRES_AFTER_S
+
     def all_items(self) -> list[Item]:
         """Return every item of every user, in the order of saving."""
         return self._select("ORDER BY number", ())

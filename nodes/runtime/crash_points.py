@@ -4,8 +4,9 @@
 orders come in: nodes by the flag --crash-points, which only a cluster with the profile
 test gives them. Nothing in the environment can do that, and nothing over the wire.
 
-An order is a small file. It strikes once: whoever carries it out takes the file away
-first, so an order never strikes a second time, however the process ends; and it lapses
+An order is a small file. It strikes once (or twice, if it says so: this process, and the next of
+its name): whoever carries it out takes the file away
+first, so an order never strikes again, however the process ends; and it lapses
 at a time that is written in it, so one that was forgotten strikes nobody later. The
 points and what each is about are listed in `orchestrator.chaos.crash_registry`.
 """
@@ -15,7 +16,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 _STRUCK = ".struck"
@@ -93,7 +94,13 @@ class _Obeyed:
         if order.number != self._number:
             self._number, self._hits = order.number, 0
         self._hits += 1
-        if self._hits >= order.hit and self._claim():
+        if self._hits < order.hit:
+            return
+        if order.action == "kill-twice":
+            # The next process of this name dies here as well, when it comes.
+            give_order(self._path, replace(order, action="kill", hit=1))
+            _kill(order)
+        if self._claim():
             _ACTIONS[order.action](order)
 
     def _claim(self) -> bool:

@@ -33,6 +33,7 @@ class Provocation(StrEnum):
     SHELL_BEHIND = "a shell pays while another sends from the same outbox"
     SHELL_TOKEN = "a shell's login ends while a payment waits"
     SHELL_EXPIRED = "a payment has waited in the outbox for more than a day"
+    SHELL_OVERDUE = "a payment was sent a day ago, and its answer never came"
     SHELL_CANCEL = "a queued payment is cancelled"
     UP = "a cluster that was down is started"
     DOWN = "the cluster is taken down"
@@ -64,7 +65,12 @@ class Point(NamedTuple):
     def actions(self) -> tuple[str, ...]:
         """What can be done there."""
         errors = {Store.NONE: (), Store.WRITING: ("full", "io-error"), Store.COMMITTED: ("commit-then-error",)}
-        return ("kill", "raise", "sleep", *errors[self.store])
+        return ("kill", "raise", "sleep", *(["kill-twice"] if self.is_of_start else []), *errors[self.store])
+
+    @property
+    def is_of_start(self) -> bool:
+        """Whether a node comes here each time it starts, so that it can crash here twice in a row."""
+        return self.name.startswith(("gateway.start.", "bank.start."))
 
 
 _P = Provocation
@@ -179,11 +185,13 @@ POINTS = (
     Point("client.delivery.settled-untold", "the outbox has the outcome, the user is not told", _P.SHELL),
     Point("client.login.renewed", "a login that was over is renewed, payments wait", _P.SHELL_TOKEN),
     Point("client.delivery.expired", "a payment has waited for too long, that is not noted", _P.SHELL_EXPIRED),
+    Point("client.delivery.overdue", "a payment that was sent is too old to be sent first, and is not asked for", _P.SHELL_OVERDUE),
     Point("client.outbox.cancelled", "a payment is cancelled, the user is not told", _P.SHELL_CANCEL, Store.COMMITTED),
     # -- the supervisor -------------------------------------------------------------
     Point("supervisor.start.lock-taken", "it owns the folder, and has read nothing", _P.UP),
     Point("supervisor.start.unheard", "it owns the folder, and nobody can reach it", _P.UP),
     Point("supervisor.start.listening", "it takes orders, and has started no node", _P.UP),
+    Point("supervisor.journal.unwritten", "something has happened to a node, its log does not say so", _P.RESTART),
     Point("supervisor.spawn.unspawned", "a node is to be started", _P.RESTART),
     Point("supervisor.spawn.unwatched", "a node has been started, nobody would notice its end", _P.RESTART),
     Point("supervisor.spawn.started", "a node has been started, and that is written down", _P.RESTART),

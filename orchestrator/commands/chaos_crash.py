@@ -28,7 +28,7 @@ def _striking(command: Callable[..., None]) -> Callable[..., None]:
 
     @click.option(
         "--action",
-        type=click.Choice(["kill", "raise", "sleep", "full", "io-error", "commit-then-error"]),
+        type=click.Choice(["kill", "kill-twice", "raise", "sleep", "full", "io-error", "commit-then-error"]),
         default="kill",
         show_default=True,
         help="What happens there; the last three only where a store writes.",

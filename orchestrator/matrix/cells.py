@@ -55,7 +55,7 @@ def make_cells(config: ClusterConfig, patterns: Sequence[str], seed: int, *, eve
             bank = lot.choice(list(config.banks))
             processes = tuple(process for process in processes if process == bank or process not in config.banks)
         for process in processes:
-            for action in _ACTIONS[point.store]:
+            for action in (*_ACTIONS[point.store], *(("kill-twice",) if point.is_of_start else ())):
                 is_often = point.provoked_by is Provocation.LOAD and process != SHELL
                 hit = lot.randint(1, _HIT_MAX) if is_often else 1
                 if _is_meant(point, patterns):

@@ -269,6 +269,19 @@ def _wait_too_long(scene: Scene) -> Steps:
     scene.shell("outbox send")
 
 
+def _wait_for_an_answer_too_long(scene: Scene) -> Steps:
+    """Have a payment in the outbox that was sent a day ago and may have happened: it is asked for."""
+    outbox = Outbox(scene.ground.folder.outbox)
+    outbox.mark_sent(outbox.save(SHELL_USER, scene.request()))
+    connection = sqlite3.connect(outbox.path)
+    with connection:
+        aged = "UPDATE item SET saved_at = saved_at - ?1, sent_at = sent_at - ?1 WHERE state = 2"
+        connection.execute(aged, (_A_DAY_AND_AN_HOUR_S,))
+    connection.close()
+    yield
+    scene.shell("outbox send")
+
+
 def _cancel(scene: Scene) -> Steps:
     """Cancel what is queued, in a shell that cannot send it: nothing is up."""
     scene.ground.run("down")
@@ -325,6 +338,7 @@ _PROVOCATIONS: dict[Provocation, Callable[[Scene], Steps]] = {
     Provocation.SHELL_BEHIND: _pay_behind_another,
     Provocation.SHELL_TOKEN: _end_login,
     Provocation.SHELL_EXPIRED: _wait_too_long,
+    Provocation.SHELL_OVERDUE: _wait_for_an_answer_too_long,
     Provocation.SHELL_CANCEL: _cancel,
     Provocation.UP: _up,
     Provocation.FIRST_START: _first_up,

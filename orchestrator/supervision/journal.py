@@ -14,6 +14,8 @@ from datetime import UTC, datetime
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
+from nodes.runtime.crash_points import reach
+
 Entry = dict[str, str]
 
 _KEPT = 1000
@@ -35,6 +37,7 @@ class Journal:
         now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         entry = {"time": now, "node": node, "event": event, "text": text}
         self._recent.append(entry)
+        reach("supervisor.journal.unwritten")
         self._file.emit(logging.makeLogRecord({"msg": json.dumps(entry, ensure_ascii=False)}))
         for queue in self._followers:
             if queue.qsize() < _QUEUED_MAX:

@@ -124,6 +124,18 @@ def test_a_file_that_is_no_outbox_is_named(outbox):
         outbox.items("alice")
 
 
+@pytest.mark.parametrize("left", [0.3, 0.6, 0.9])
+def test_an_outbox_that_was_cut_off_is_told_and_shows_no_part_of_itself(outbox, left):
+    for _ in range(200):
+        outbox.save("alice", request())
+    size = outbox.path.stat().st_size
+    os.truncate(outbox.path, int(size * left))
+    with pytest.raises(DatabaseUnusable, match=r"outbox\.db"):
+        outbox.waiting("alice")
+    with pytest.raises(DatabaseUnusable, match=r"outbox\.db"):
+        outbox.items("alice", 1000)
+
+
 @pytest.fixture
 def strike(tmp_path):
     """Have the outbox's disk fail at a crash point, once."""

@@ -30,7 +30,7 @@ def config(tmp_path):
 def test_each_point_has_a_cell_and_each_store_is_failed_as_well_as_killed(config):
     cells = list(make_cells(config, ["*"], 0, every_bank=False))
     assert {cell.point for cell in cells} == set(POINTS)
-    assert {cell.action for cell in cells} == {"kill", "full", "commit-then-error"}
+    assert {cell.action for cell in cells} == {"kill", "kill-twice", "full", "commit-then-error"}
     assert all(cell.action in cell.point.actions for cell in cells)
 
 

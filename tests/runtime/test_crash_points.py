@@ -59,6 +59,22 @@ def test_an_order_strikes_once(path):
     assert not path.exists()
 
 
+_REACHES = """
+import sys
+from pathlib import Path
+from nodes.runtime.crash_points import obey, reach
+obey(Path(sys.argv[1]))
+reach("a.point")
+"""
+
+
+def test_an_order_to_kill_twice_strikes_two_processes_and_no_third(path):
+    give_order(path, replace(ORDER, action="kill-twice"))
+    for is_last, code in ((False, -signal.SIGKILL), (True, -signal.SIGKILL), (True, 0)):
+        assert subprocess.run([sys.executable, "-c", _REACHES, str(path)], check=False).returncode == code
+        assert (struck_at_s(path) is not None) is is_last, "it has struck once the second is dead"
+
+
 def test_an_order_strikes_at_the_hit_that_it_names(path):
     give_order(path, replace(ORDER, hit=3))
     assert count_until_struck("a.point", 9) == 3
