@@ -71,8 +71,10 @@ class Recorder:
         self.lines: list[Attempt | Look] = []
 
     def write(self, line: Attempt | Look) -> None:
-        """Keep one line."""
+        """Keep one line; once it is closed nothing more is taken, from callers that have been given up."""
         with self._lock:
+            if self._file.closed:
+                return
             self.lines.append(line)
             self._file.write(json.dumps(asdict(line)) + "\n")
 

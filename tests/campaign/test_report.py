@@ -104,3 +104,12 @@ def test_a_campaign_in_which_nothing_happened_has_a_report_all_the_same(tmp_path
     empty = Result(result.schedule, [], [GOOD], compute([], [], 0.2), result.history)
     write_report(empty, tmp_path / "report")
     assert "Nothing was killed" in (tmp_path / "report" / "index.html").read_text()
+
+
+def test_what_a_caller_says_once_all_is_being_judged_changes_nothing(tmp_path):
+    recorder = Recorder(tmp_path / "history.jsonl")
+    late = Attempt("alice-0", Request("alice", "p0", "alice@HDFC", "bob@SBI", 1), 0.0, 1.0, COMMITTED)
+    recorder.write(late)
+    recorder.close()
+    recorder.write(late)
+    assert recorder.lines == read([tmp_path / "history.jsonl"]) == [late]
