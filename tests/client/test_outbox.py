@@ -78,6 +78,7 @@ def test_another_users_item_cannot_be_cancelled(outbox):
     item = outbox.save("alice", request())
     with pytest.raises(CannotCancel, match="no payment"):
         outbox.cancel("bob", item.request.payment_id)
+    assert outbox.waiting("alice") == [item]
 
 
 def test_an_item_that_was_never_sent_expires_after_a_day_and_one_that_was_sent_never_does(outbox):

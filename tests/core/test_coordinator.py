@@ -250,6 +250,17 @@ def test_beyond_capacity_nothing_is_begun():
     assert effects == Effects(answers=[("second", Overloaded())])
 
 
+def test_what_is_known_is_joined_or_replayed_though_there_is_no_room_for_more():
+    gateway = Gateway(capacity=1)
+    other = PAYMENT._replace(payment_id=b"z" * 16)
+    gateway.begin()
+    assert gateway.begin(caller="joins") == Effects()
+    gateway.vote("HDFC", VoteKind.NO, Reason.INSUFFICIENT_FUNDS)
+    gateway.begin(other)
+    [(caller, answer)] = gateway.begin(caller="comes again").answers
+    assert (caller, answer.replayed) == ("comes again", True)
+
+
 def test_a_bank_that_does_not_answer_fills_its_own_room_alone():
     gateway = Gateway(bank_capacity=1)
     gateway.coordinator.connect("SBI", [], {})

@@ -89,10 +89,13 @@ def test_anything_else_was_declined(evidence, epoch, reason, payment):
 def test_what_is_known_is_left_as_it_is_and_the_rest_numbered_in_time():
     rebuilt = look([posted("SBI")], [posted("HDFC")], known={KEY})
     assert (rebuilt.decisions, rebuilt.unknown) == ([], [])
+    rebuilt = look([posted("SBI")], sbi_holds=[held("SBI")], hdfc_holds=[held("HDFC")], known={KEY})
+    assert (rebuilt.decisions, rebuilt.unknown) == ([], [])
     later = (bytes(16), "alice", 5, 3, 1, "", "", 0, "", 2)
     rebuilt = look([posted("SBI"), later], [posted("HDFC")])
     assert [(each.sequence, each.payment.payment_id) for each in rebuilt.decisions] == [(10, bytes(16)), (11, ID)]
     assert rebuilt.epoch == 5
+    assert look([later, posted("SBI")], [posted("HDFC")]).epoch == 5
 
 
 def test_books_that_are_missing_or_older_are_named():

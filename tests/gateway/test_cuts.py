@@ -34,10 +34,10 @@ class Taken:
     def __init__(self, folder):
         self.store = GatewayStore.open(folder / "gateway.db")
         self.links = {name: FakeLink() for name in BANKS}
-        coordinator = Coordinator(epoch=1, last_sequence=0, timeout_ms=1000)
+        self.coordinator = Coordinator(epoch=1, last_sequence=0, timeout_ms=1000)
         for name in BANKS:
-            coordinator.connect(name, [], {})
-        self.cuts = Cuts(coordinator, self.store.chain, self.links, lambda: loop().call_soon(self.cuts.mark))
+            self.coordinator.connect(name, [], {})
+        self.cuts = Cuts(self.coordinator, self.store.chain, self.links, lambda: loop().call_soon(self.cuts.mark))
 
     def answer(self, *banks):
         for name in banks:
@@ -76,8 +76,31 @@ def test_a_cut_is_taken_when_every_bank_has_answered_its_marker(taken):
         assert not taking.done()
         taken.answer("SBI")
         cut = await taking
-        assert (cut.number, [bank.bank for bank in cut.banks]) == (1, ["HDFC", "SBI"])
+        assert (cut.number, [(bank.bank, bank.number) for bank in cut.banks]) == (1, [("HDFC", 1), ("SBI", 1)])
         assert taken.links["HDFC"].cuts == taken.links["SBI"].cuts == [1]
+
+    asyncio.run(run())
+
+
+def test_a_cut_is_of_the_moment_of_its_markers_whatever_is_decided_until_they_are_answered(taken):
+    async def run():
+        head = taken.store.chain.head
+        taking = await taken.take_until_marked()
+        taken.store.chain.append([], 0, acts=["something later"])
+        taken.answer(*BANKS)
+        assert (await taking).head == head
+
+    asyncio.run(run())
+
+
+def test_a_bank_that_has_not_said_yet_what_is_in_doubt_there_is_given_no_marker(taken, monkeypatch):
+    monkeypatch.setattr(cuts_module, "_BACK_WITHIN_S", 0)
+    taken.coordinator.disconnect("HDFC")
+
+    async def run():
+        with pytest.raises(CutImpossible, match="HDFC is away"):
+            await taken.cuts.take()
+        assert taken.links["SBI"].cuts == []
 
     asyncio.run(run())
 

@@ -4,7 +4,10 @@ import apsw
 import pytest
 
 from nodes.core.messages import Contradiction, Decision, Outcome, Payment, Reason
+from nodes.core.rebuilding import Rebuilt
+from nodes.core.recovery import Recovery
 from nodes.core.resolution import Resolution
+from nodes.gateway import store as gateway_store
 from nodes.gateway.store import GatewayStore
 from nodes.runtime.database import BooksAltered
 from tests.altered_books import alter
@@ -168,6 +171,18 @@ def test_decisions_go_on_in_the_chain_after_a_resolution(tmp_path):
     assert store.chain.head[:2] == (3, 2)
     assert store.chain.find_breaks(whole=True) == []
     store.close()
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 5])
+def test_a_recovery_writes_every_decision_and_never_takes_the_epoch_back(store, monkeypatch, count):
+    monkeypatch.setattr(gateway_store, "_DECISIONS_AT_ONCE", 2)
+    for _ in range(3):
+        store.begin_epoch()
+    made = [decision(sequence) for sequence in range(1, count + 1)]
+    store.recover(Recovery(7, 0, "eve", "disk lost", 5, "[]"), Rebuilt(made, [], 1))
+    assert list(store.decisions_since(0)) == made
+    assert store.epoch() == 3
+    assert store.find_alterations() == []
 
 
 def test_contradictions_are_kept(store):

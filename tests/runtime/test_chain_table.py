@@ -75,6 +75,22 @@ def test_what_others_say_is_put_on_record_now_and_then(connection):
     assert chain.find_breaks(whole=True) == []
 
 
+def test_a_clock_that_goes_back_keeps_nobody_from_being_heard(connection):
+    chain = open_chain(connection)
+    for number, now_us in ((4, 10_000_000), (5, 0)):
+        chain.hear("ICICI", HEAD._replace(number=number))
+        write(connection, chain, f"note {number}", now_us=now_us)
+        assert chain.last_heard()[0].number == number
+
+
+def test_what_was_said_once_is_put_on_record_once(connection):
+    chain = open_chain(connection)
+    chain.hear("ICICI", HEAD)
+    for now_us in (1, 10_000_000):
+        write(connection, chain, "a", now_us=now_us)
+    assert len(chain.heard_with(0, 2)) == 1
+
+
 @pytest.mark.parametrize("table", ["link", "heard"])
 @pytest.mark.parametrize("statement", ["UPDATE {} SET number = 9", "DELETE FROM {}"])
 def test_the_database_itself_refuses_to_change_the_chain(connection, table, statement):

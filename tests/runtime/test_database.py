@@ -5,7 +5,7 @@ from pathlib import Path
 import apsw
 import pytest
 
-from nodes.runtime.database import CommitCount, insert_rows, open_database
+from nodes.runtime.database import CommitCount, insert_rows, open_database, select_in
 
 SCHEMA = "CREATE TABLE kept (number INTEGER) STRICT"
 
@@ -69,6 +69,16 @@ def test_each_commit_that_is_counted_is_one_sync_of_the_log(tmp_path, syncs):
     assert commits.total == 20
     assert syncs.log_syncs - before == 20
     connection.close()
+
+
+@pytest.mark.parametrize("count", [0, 1, 7, 8, 9, 64, 75, 512, 1100])
+def test_each_of_any_number_of_keys_is_looked_up_once(count):
+    connection = apsw.Connection(":memory:")
+    connection.execute("CREATE TABLE kept (name BLOB PRIMARY KEY) STRICT")
+    keys = [number.to_bytes(16, "big") for number in range(count)]
+    insert_rows(connection, "INSERT INTO kept", [(key,) for key in [*keys, b"another"]])
+    found = select_in(connection, "SELECT name FROM kept WHERE name IN", keys)
+    assert sorted(found) == [(key,) for key in keys]
 
 
 @pytest.mark.parametrize("count", [0, 1, 3, 4, 15, 16, 17, 100])
