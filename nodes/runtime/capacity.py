@@ -2,8 +2,9 @@
 
 What is beyond is refused at once with a hint when to try again: a queue would only make
 everyone wait. One certificate gets half of the room at most, so that a client gone
-wild leaves the other half to all others. Who does not heed the hint is told the next refusals only when it
-is time to try again, so that it cannot have itself refused faster than that on the calls of its connections.
+wild leaves the other half to all others. Who is refused again and again, for want of room or of a login, is told
+so only a moment later: until then the call takes one of the places of its connection, so nobody can
+have calls refused as fast as they are made.
 """
 
 from collections import Counter
@@ -53,7 +54,7 @@ class Capacity:
 
 
 class Refusals:
-    """Who has been refused for want of room, how often lately; ``clock`` gives seconds and never goes back."""
+    """Who has been refused how often lately; ``clock`` gives seconds and never goes back."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock

@@ -56,9 +56,12 @@ class Newcomers:
             del self._comes[next(iter(self._comes))]
         return comes > _COMES_MAX
 
-    def forget(self, host: str) -> None:
-        """Begin to count anew: what came meanwhile was let in before."""
-        self._comes.pop(host, None)
+    def distrust(self, host: str) -> None:
+        """Let no more than one connection count from now on before it is one too many; that melts as ever.
+
+        What came before was let in before: it is counted no more.
+        """
+        self._comes[host] = _COMES_MAX - 1, self._clock()
 
 
 class Door:
@@ -81,7 +84,7 @@ class Door:
         asyncio.get_running_loop().call_later(SHUT_S, self._open_to, host)
 
     def _open_to(self, host: str) -> None:
-        self._newcomers.forget(host)
+        self._newcomers.distrust(host)
         self._shut_to.discard(host)
         self._filter()
 

@@ -74,6 +74,8 @@ class Denial(NamedTuple):
 _TAKEN_BACK = f"too many calls were taken back: this certificate is cut off for {CUT_OFF_S:g} s"
 _COMES_ANEW = f"a certificate that is cut off keeps connecting from there: nobody there can for {SHUT_S:g} s"
 _DENIED = (grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.UNAUTHENTICATED)
+_TOLD_LATE = (*_DENIED, grpc.StatusCode.RESOURCE_EXHAUSTED)
+"""What whoever is refused too often learns late; other codes say what is wrong with a request, or befell it."""
 
 
 class _Incoming(NamedTuple):
@@ -272,8 +274,8 @@ class ServerCalls:
             said = refusal.code.name, shorten(refusal.message)
             self._denied(Denial(incoming.method, _name(peer), peer.thumbprint, *said, lines.about))
         lines.failed(refusal.code, refusal.message)
-        if refusal.code is grpc.StatusCode.RESOURCE_EXHAUSTED and refusal.retry_after_s:
-            await self._keep_waiting(incoming, refusal.retry_after_s)
+        if refusal.code in _TOLD_LATE:
+            await self._keep_waiting(incoming, refusal.retry_after_s or _WAIT_MAX_S)
         await self._tell(incoming.method, context, refusal)
 
     async def _keep_waiting(self, incoming: _Incoming, for_s: float) -> None:

@@ -35,14 +35,23 @@ def test_a_connection_counts_once_however_many_calls_come_on_it():
         assert not come(newcomers, "10.0.0.1", range(10))
 
 
-def test_what_has_come_is_forgotten_with_time_and_when_the_door_opens():
+def test_what_has_come_is_forgotten_with_time():
     clock = Clock()
     newcomers = Newcomers(clock)
     for port in range(1000):
         assert not newcomers.came(("10.0.0.1", port))
         clock.now_s += 2
     assert come(newcomers, "10.0.0.1", range(1000, 1020))
-    newcomers.forget("10.0.0.1")
+
+
+def test_who_comes_again_when_the_door_opens_finds_it_shut_sooner_until_time_has_passed():
+    clock = Clock()
+    newcomers = Newcomers(clock)
+    come(newcomers, "10.0.0.1", range(100))
+    newcomers.distrust("10.0.0.1")
+    assert come(newcomers, "10.0.0.1", range(1000, 1003)) == [1001, 1002]
+    newcomers.distrust("10.0.0.1")
+    clock.now_s += 18
     assert not come(newcomers, "10.0.0.1", range(2000, 2010))
 
 

@@ -65,7 +65,7 @@ async def _pay(stub: "payment_pb2_grpc.PaymentServiceAsyncStub", token: str) -> 
             if error.code() not in _SENT_AGAIN:
                 raise
         else:
-            assert answer.outcome == payment_pb2.OUTCOME_COMMITTED
+            assert answer.outcome == payment_pb2.OUTCOME_COMMITTED, answer
             return (time.perf_counter() - begins) * 1000
 
 
