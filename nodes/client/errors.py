@@ -98,6 +98,9 @@ def _explain_code(
         return Malformed(details, violations)
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
         return OutcomeUnknown("the gateway did not answer in time")
+    if code is grpc.StatusCode.CANCELLED and details in ("", code.name):
+        # Of a call that this side takes back, gRPC says who did.
+        return OutcomeUnknown("the gateway has dropped the call")
     kind = _KINDS.get(code, Broken)
     return kind(details if kind is not Broken else f"{code.name}: {details}")
 

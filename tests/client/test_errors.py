@@ -40,6 +40,18 @@ class Failed(grpc.RpcError):
 
 
 @pytest.mark.parametrize(
+    ("details", "said"),
+    [
+        ("CANCELLED", "the gateway has dropped the call"),
+        ("", "the gateway has dropped the call"),
+        ("Locally cancelled by application!", "Locally cancelled by application!"),
+    ],
+)
+def test_a_call_that_the_gateway_dropped_is_told_from_one_that_was_taken_back(details, said):
+    assert str(explain(Failed(CODE.CANCELLED, details))) == said
+
+
+@pytest.mark.parametrize(
     ("code", "kind"),
     [
         (CODE.CANCELLED, OutcomeUnknown),
