@@ -90,8 +90,24 @@ def test_a_link_made_anew_without_those_after_it_shows():
     ]
 
 
-def test_what_was_heard_is_part_of_the_link():
-    assert breaks(heard={}) == ["records 5 to 5 are not what was written (link 3)"]
+def test_characters_do_not_wander_between_texts():
+    first, second = RECORDS[:2]
+    moved = [(first[0], first[1] + second[1][:1], *first[2:]), (second[0], second[1][1:], *second[2:])]
+    assert extend_chain(START, moved) != extend_chain(START, RECORDS[:2])
+
+
+@pytest.mark.parametrize(
+    "heard",
+    [
+        {},
+        {3: [Heard("SBI", 9, b"h" * 32)]},
+        {3: [Heard("gateway", 8, b"h" * 32)]},
+        {3: [Heard("gateway", 9, b"g" * 32)]},
+        {3: [*HEARD[3], Heard("SBI", 1, b"h" * 32)]},
+    ],
+)
+def test_what_was_heard_is_part_of_the_link(heard):
+    assert breaks(heard=heard) == ["records 5 to 5 are not what was written (link 3)"]
 
 
 @pytest.mark.parametrize(

@@ -202,6 +202,14 @@ def test_what_is_in_doubt_is_told_until_it_is_decided():
     assert bank.participant.in_doubt() == []
 
 
+def test_all_that_is_in_doubt_is_told_oldest_first_however_much_it_is():
+    bank = Bank()
+    ids = [bytes([255 - number]) * 16 for number in range(250)]
+    for payment_id in ids:
+        bank.turn(prepare(payment_id=payment_id, amount_minor=1))
+    assert bank.participant.in_doubt() == [(payment_id, "alice", 1) for payment_id in ids]
+
+
 def test_a_declined_payment_stays_declined_after_funds_arrive():
     bank = Bank()
     assert bank.turn(prepare(amount_minor=1001)).kind is NO
