@@ -9,6 +9,7 @@ requests, and written nowhere.
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from itertools import count
 from types import SimpleNamespace
@@ -53,6 +54,7 @@ from nodes.gateway.registry_service import RegistryService
 from nodes.gateway.store import SCHEMA as GATEWAY_SCHEMA
 from nodes.gateway.store import GatewayStore
 from nodes.gateway.tokens import TokenIssuer
+from nodes.runtime import server_calls
 from nodes.runtime.access import Gatekeeper, collect_rules
 from nodes.runtime.audit_service import AuditService
 from nodes.runtime.methods import Registered
@@ -232,9 +234,11 @@ class World:
         self._authenticate = lambda token, thumbprint: issuer.verify(token, thumbprint, time.time())
         self._token, _ = issuer.issue("alice", Role.CUSTOMER, token_id="1", thumbprint="", now=time.time())
         users = {name: User(name, Role.CUSTOMER, _PASSWORD_HASH, {}) for name in OPENED}
-        # What takes a tenth of a second on purpose would leave time for nothing else.
-        self._haste = patch.multiple(logins, hash_password=lambda _: _PASSWORD_HASH, verify_password=_is_password)
-        self._haste.start()
+        # What takes a tenth of a second on purpose, or a whole one, would leave time for nothing else.
+        self._haste = ExitStack()
+        checking = patch.multiple(logins, hash_password=lambda _: _PASSWORD_HASH, verify_password=_is_password)
+        self._haste.enter_context(checking)
+        self._haste.enter_context(patch.object(server_calls, "_WAITING_MAX", 0))
         self.logins = Logins(users, issuer, self.store, steady_clock=count().__next__)
         coordinator = Coordinator(epoch=epoch, last_sequence=0, timeout_ms=60_000)
         self.gateway = GatewayLoop(coordinator, self.store, record=lambda _: None, report=lambda _: None)
@@ -259,7 +263,7 @@ class World:
             task.cancel()
         await asyncio.gather(*self.turning, return_exceptions=True)
         self.logins.close()
-        self._haste.stop()
+        self._haste.close()
 
     # -- calls ------------------------------------------------------------------
 

@@ -98,9 +98,9 @@ async def fails(call):
 
 
 def login(channel, **fields):
-    return payment_pb2_grpc.PaymentServiceStub(channel).Login(payment_pb2.LoginRequest(**fields), timeout=5)
+    return payment_pb2_grpc.PaymentServiceStub(channel).Login(payment_pb2.LoginRequest(**fields), timeout=60)
 
 
 def pay(channel, *metadata):
     stub = payment_pb2_grpc.PaymentServiceStub(channel)
-    return stub.Pay(payment_pb2.PayRequest(payment_id="x"), timeout=5, metadata=metadata)
+    return stub.Pay(payment_pb2.PayRequest(payment_id="x"), timeout=60, metadata=metadata)
