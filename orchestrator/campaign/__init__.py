@@ -2,7 +2,8 @@
 
 1. `schedule` draws from a seed what is broken when. It is data: written into the report,
    and read back to do the same again.
-2. `lifecycle.scratch` makes a test cluster of its own, in a folder that is kept if anything is wrong.
+2. `stage` makes a test cluster of its own, in a folder that is kept if anything is wrong; or takes the one
+   that runs here, which was sound before and goes on afterwards.
 3. `callers` pay and look, each in a thread; `courier` is a process that pays from an
    outbox, and is killed as well. All write down each answer (`history`).
 4. `nemesis` breaks what the schedule says, when it says so.

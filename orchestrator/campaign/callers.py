@@ -78,15 +78,20 @@ def opening_minor(user: str) -> int:
     return HOT_OPENING_MINOR if user == HOT else OPENING_MINOR
 
 
-def make_callers(seed: int, around: Surroundings) -> list["Caller"]:
-    """Return the callers of a campaign, each with dice of its own."""
-    storm = Storm(Random(f"{seed}/storm"), around.banks)
+def make_callers(seed: int, around: Surroundings, user: str = "") -> list["Caller"]:
+    """Return the callers of a campaign, each with dice of its own.
+
+    With ``user`` it is those that pay between accounts of one user, whatever is in them and whoever else pays.
+    """
+    storm = Storm(Random(f"{seed}/storm"), around.banks, user or STORM)
     makers: list[tuple[str, str, Callable[..., Caller]]] = [
         *((f"bank-{n}", f"bank-{n}", BankCaller) for n in range(BANK_CALLERS)),
         *((f"hot-{n}", HOT, HotCaller) for n in range(HOT_CALLERS)),
         *((f"storm-{n}", STORM, partial(StormCaller, storm)) for n in range(STORM_CALLERS)),
         *((f"own-{n}", f"own-{n}", OwnCaller) for n in range(OWN_CALLERS)),
     ]
+    if user:
+        makers = [(name, user, make) for name, each, make in makers if each in (HOT, STORM)]
     return [make(name, user, Random(f"{seed}/{name}"), around) for name, user, make in makers]
 
 
@@ -234,20 +239,22 @@ class HotCaller(Caller):
 class Storm:
     """The payments that all callers of the storm send: the same ones, each in its own time."""
 
-    def __init__(self, dice: Random, banks: Sequence[str]) -> None:
+    def __init__(self, dice: Random, banks: Sequence[str], user: str) -> None:
         self._dice = dice
         self._banks = banks
+        self._user = user
         self._requests: list[Request] = []
         self._lock = threading.Lock()
 
     def request(self, number: int) -> Request:
         """Return one of them, made when it is first asked for."""
+        user = self._user
         with self._lock:
             while len(self._requests) <= number:
                 payer, payee = self._dice.sample(self._banks, 2)
                 amount_minor = self._dice.randint(1, 99)
                 self._requests.append(
-                    Request(STORM, new_payment_id(), f"{STORM}@{payer}", f"{STORM}@{payee}", amount_minor)
+                    Request(user, new_payment_id(), f"{user}@{payer}", f"{user}@{payee}", amount_minor)
                 )
             return self._requests[number]
 

@@ -8,16 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.campaign import callers, history
-from orchestrator.campaign.couriers import Couriers, courier_users
+from orchestrator.campaign.couriers import Couriers
 from orchestrator.campaign.figures import Figures, compute
 from orchestrator.campaign.judge import Check, Evidence, judge
 from orchestrator.campaign.nemesis import Deed, Nemesis
 from orchestrator.campaign.schedule import Schedule
-from orchestrator.lifecycle.scratch import ScratchFolder, Shape
+from orchestrator.campaign.stage import Stage
 from orchestrator.lifecycle.starting import CannotStart, Nodes, NotInTime, all_serve, wait_for
 from orchestrator.supervision.control import SupervisorAway, SupervisorSilent, ask
 
-COURIERS = 2
 _ENDS_WITHIN_S = 60.0
 _SETTLED_WITHIN_S = 10.0
 """With all nodes up and all links whole, nothing may be in doubt for longer."""
@@ -42,20 +41,17 @@ class Result:
 
 
 class Campaign:
-    """One campaign in an empty folder; ``say`` is given a line for each thing that happens."""
+    """One campaign on a stage; ``say`` is given a line for each thing that happens."""
 
-    def __init__(self, schedule: Schedule, scratch: ScratchFolder, say: Say) -> None:
+    def __init__(self, schedule: Schedule, stage: Stage, say: Say) -> None:
         self._schedule = schedule
         self._say = say
-        offline = courier_users(COURIERS)
-        openings = {user: f"{callers.opening_minor(user) / 100:.2f}" for user in [*callers.users(), *offline]}
-        shape = Shape("campaign.local", schedule.banks, openings, "profile: test")
-        self._cluster = scratch.make_cluster(shape)
-        self._couriers = Couriers(self._cluster, offline)
+        self._stage = stage
+        self._cluster = stage.cluster
+        self._couriers = Couriers(stage.cluster, list(stage.couriers))
         self._is_over = threading.Event()
         self._unfinished: list[str] = []
-        self._history = scratch.root / "history.jsonl"
-        self._recorder = history.Recorder(self._history)
+        self._recorder = history.Recorder(stage.history)
 
     def run(self) -> Result:
         """Go through all of it; the cluster is stopped in any case. Raises `CannotStart`."""
@@ -71,21 +67,21 @@ class Campaign:
         self._say("stopped; judging the files")
         checks = judge(self._collect_evidence())
         figures = compute(self._recorder.lines, nemesis.deeds, lasted_s)
-        return Result(self._schedule, nemesis.deeds, checks, figures, self._history)
+        return Result(self._schedule, nemesis.deeds, checks, figures, self._stage.history)
 
     def _load_and_break(self, now_s: Callable[[], float]) -> tuple[Nemesis, float]:
         nemesis = Nemesis(self._schedule, self._cluster, self._couriers, now_s)
         around = callers.Surroundings(
             self._cluster.connect,
             self._cluster.password,
-            self._schedule.banks,
+            self._stage.banks,
             now_s,
             self._is_over,
             self._recorder,
         )
         paying = [
             threading.Thread(target=caller.run, name=caller.name, daemon=True)
-            for caller in callers.make_callers(self._schedule.seed, around)
+            for caller in callers.make_callers(self._schedule.seed, around, self._stage.user)
         ]
         self._couriers.start()
         for thread in paying:
@@ -129,6 +125,8 @@ class Campaign:
 
         try:
             wait_for(self._cluster.folder.control_socket, is_settled, within_s=_SETTLED_WITHIN_S)
+        except (SupervisorAway, SupervisorSilent) as error:
+            self._unfinished.append(f"healed, and still {error}")
         except NotInTime as late:
             doubts = ", ".join(f"{node['name']}: {node['counters'].get('in_doubt')}" for node in late.nodes)
             self._unfinished.append(f"in doubt {_SETTLED_WITHIN_S:g} s after all was healed: {doubts}")

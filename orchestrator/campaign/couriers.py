@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from nodes.client import Item, Outbox
-from orchestrator.lifecycle.scratch import ScratchCluster
+from orchestrator.lifecycle.driven import DrivenCluster
 from orchestrator.links.addresses import CLIENT, GATEWAY
 from orchestrator.supervision.processes import clean_environment, open_output
 
@@ -20,7 +20,7 @@ def courier_users(count: int) -> list[str]:
 class Couriers:
     """Some couriers, each with a user and an outbox of its own."""
 
-    def __init__(self, cluster: ScratchCluster, users: list[str]) -> None:
+    def __init__(self, cluster: DrivenCluster, users: list[str]) -> None:
         self._cluster = cluster
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._lock = threading.Lock()

@@ -15,8 +15,8 @@ import psutil
 
 from orchestrator.campaign.couriers import Couriers
 from orchestrator.campaign.schedule import LINK_KINDS, Schedule, Step
-from orchestrator.lifecycle.scratch import ScratchCluster
-from orchestrator.lifecycle.starting import NotInTime, all_serve, wait_for
+from orchestrator.lifecycle.driven import DrivenCluster
+from orchestrator.lifecycle.starting import CannotStart, NotInTime, all_serve, wait_for
 from orchestrator.supervision.control import Refused, SupervisorAway, SupervisorSilent, ask, follow
 
 _FILE_MAX_BYTES = 4096
@@ -45,7 +45,7 @@ class Nemesis:
     """Does the steps of a schedule; `deeds` grows as they are begun."""
 
     def __init__(
-        self, schedule: Schedule, cluster: ScratchCluster, couriers: Couriers, now_s: Callable[[], float]
+        self, schedule: Schedule, cluster: DrivenCluster, couriers: Couriers, now_s: Callable[[], float]
     ) -> None:
         self.deeds: list[Deed] = []
         self._schedule = schedule
@@ -95,7 +95,7 @@ class Nemesis:
         do = self._break_link if kind in LINK_KINDS else getattr(self, f"_{kind.replace('-', '_')}")
         try:
             do(deed)
-        except (SupervisorAway, SupervisorSilent, Refused, OSError, psutil.Error) as error:
+        except (CannotStart, SupervisorAway, SupervisorSilent, Refused, OSError, psutil.Error) as error:
             deed.failure = str(error)
         deed.ended_s = self._now_s()
 

@@ -16,6 +16,7 @@ from orchestrator.campaign import schedule
 from orchestrator.campaign.campaign import Campaign, Result
 from orchestrator.campaign.figures import percentile
 from orchestrator.campaign.report import write_report
+from orchestrator.campaign.stage import set_up
 from orchestrator.lifecycle.scratch import scratch_folder
 
 _BANKS = ("HDFC", "ICICI", "SBI")
@@ -116,7 +117,7 @@ def _run_round(seed: int, folder: Path) -> Round:
     # So each recovery is seen to its end, however slow the machine is.
     plan = replace(drawn, is_patient=True)
     with scratch_folder(Path("/var/tmp"), "torture") as scratch:  # noqa: S108 - made by mkdtemp below it
-        result = Campaign(plan, scratch, lambda _: None).run()
+        result = Campaign(plan, set_up(scratch, plan.banks), lambda _: None).run()
         summary = summarise(result)
         with (folder / "rounds.jsonl").open("a") as file:
             file.write(json.dumps(asdict(summary)) + "\n")

@@ -31,7 +31,7 @@ def _striking(command: Callable[..., None]) -> Callable[..., None]:
         type=click.Choice(["kill", "kill-twice", "raise", "sleep", "full", "io-error", "commit-then-error"]),
         default="kill",
         show_default=True,
-        help="What happens there; the last three only where a store writes.",
+        help="What happens there; kill-twice only where a node starts, the last three only where a store writes.",
     )
     @click.option(
         "--hit", type=click.IntRange(1), default=1, show_default=True, help="At which time it comes there."

@@ -1,6 +1,7 @@
 """`cluster chaos run`: break a cluster of its own by a seeded schedule, under load, and judge it by its files."""
 
 import json
+import os
 import random
 import sys
 from pathlib import Path
@@ -8,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from orchestrator.commands.options import DURATION, output_option
+from orchestrator.commands.options import DURATION, FILE, demand_folder, output_option
 from orchestrator.console.exit_codes import FAILED, OK
+from orchestrator.layout.config import ClusterConfig, load
 
 if TYPE_CHECKING:
     from orchestrator.campaign.campaign import Result
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
 
 _BANKS = ("HDFC", "ICICI", "SBI")
 _FOR_MIN_S = 3.0
+_NOT_HERE = "kill-client"
+"""The fault that a running cluster offers no victim for: no client of it is a campaign's own."""
 
 
 def _demand_time(_: click.Context, __: click.Parameter, for_s: float) -> float:
@@ -38,6 +42,8 @@ def _demand_time(_: click.Context, __: click.Parameter, for_s: float) -> float:
 @click.option(
     "--report", "report", type=click.Path(path_type=Path, file_okay=False), help="Where the report is written."
 )
+@click.option("--here", is_flag=True, help="Break the running test cluster instead, while one user pays.")
+@click.option("-u", "--user", default="alice", show_default=True, help="Who pays, with --here.")
 @click.option(
     "--scratch",
     type=click.Path(path_type=Path, exists=True, file_okay=False, writable=True),
@@ -46,7 +52,10 @@ def _demand_time(_: click.Context, __: click.Parameter, for_s: float) -> float:
     help="Where the cluster that is broken lies meanwhile.",
 )
 @output_option
-def run(*, report: Path | None, scratch: Path, output: str, **options: Any) -> None:
+@click.option("--file", **{**FILE, "help": "With --here: the running cluster's configuration."})
+def run(
+    *, report: Path | None, scratch: Path, here: bool, user: str, file: Path, output: str, **options: Any
+) -> None:
     """Break a test cluster by a seeded schedule while clients pay, then judge it by its database files.
 
     Starts a cluster of its own, with clients that pay each other, spend from one account at
@@ -56,6 +65,10 @@ def run(*, report: Path | None, scratch: Path, output: str, **options: Any) -> N
     files. With FILE, the schedule of an earlier report, the same is broken again.
 
     --report writes a page with pictures, JUnit, the histories, and the schedule.
+
+    With --here it is the running cluster that is broken, which must be a test cluster whose records
+    agree; a user of it pays between their own accounts, whose password is taken from CLUSTER_PASSWORD.
+    It is taken down to be judged, and brought up again.
 
     \b
     Kinds of faults: kill restart pause disk-full cut partition delay drop reset kill-all
@@ -67,16 +80,25 @@ def run(*, report: Path | None, scratch: Path, output: str, **options: Any) -> N
       cluster chaos run --for 60s --report chaos-report
       cluster chaos run --seed 7 --for 2m --only kill --only partition
       cluster chaos run chaos-report/schedule.json
+      CLUSTER_PASSWORD=alice123 cluster chaos run --here --for 30s
     """
-    plan = _plan(**options)
+    config = load(demand_folder(file).config) if here else None
+    plan = _plan(config, **options)
     # Only now, since they take their time: what cannot be is said at once.
     from orchestrator.campaign.campaign import Campaign
     from orchestrator.campaign.report import make_verdict, write_report
+    from orchestrator.campaign.stage import set_up, take_over
     from orchestrator.lifecycle.scratch import scratch_folder
 
+    found = take_over(demand_folder(file), user, _read_password(user)) if here else None
     click.echo(f"seed {plan.seed}, {plan.for_s:g} s, {len(plan.steps)} faults", err=True)
     with scratch_folder(scratch, "chaos") as folder:
-        result = Campaign(plan, folder, lambda line: click.echo(line, err=True)).run()
+        stage = found.noting_in(folder.root) if found is not None else set_up(folder, plan.banks)
+        try:
+            result = Campaign(plan, stage, lambda line: click.echo(line, err=True)).run()
+        finally:
+            if here:
+                stage.cluster.up()
         if report is not None:
             write_report(result, report)
         if not result.is_passed:
@@ -88,22 +110,44 @@ def run(*, report: Path | None, scratch: Path, output: str, **options: Any) -> N
     if report is not None:
         click.echo(f"report: {report / 'index.html'}", err=True)
     if not result.is_passed:
-        click.echo(f"the cluster's folder is kept: {folder.root}", err=True)
+        kept = "the histories are" if here else "the cluster's folder is"
+        click.echo(f"{kept} kept: {folder.root}", err=True)
     sys.exit(OK if result.is_passed else FAILED)
 
 
+def _read_password(user: str) -> str:
+    password = os.environ.get("CLUSTER_PASSWORD")
+    if password is None:
+        raise click.ClickException(f"put the password of {user} into CLUSTER_PASSWORD")
+    return password
+
+
 def _plan(
-    *, schedule_file: Path | None, seed: int | None, for_s: float, every_s: float, kinds: tuple[str, ...]
+    here: ClusterConfig | None,
+    *,
+    schedule_file: Path | None,
+    seed: int | None,
+    for_s: float,
+    every_s: float,
+    kinds: tuple[str, ...],
 ) -> "Schedule":
     from orchestrator.campaign import schedule
 
+    banks = _BANKS if here is None else tuple(here.banks)
     if schedule_file is not None:
-        return schedule.read(schedule_file.read_text(encoding="utf-8"))
+        plan = schedule.read(schedule_file.read_text(encoding="utf-8"))
+        if here is not None and (set(plan.banks) != set(banks) or any(s.kind == _NOT_HERE for s in plan.steps)):
+            raise click.BadParameter(f"{schedule_file} is for other banks than run here, or has {_NOT_HERE}")
+        return plan
+    if here is not None:
+        kinds = kinds or tuple(kind for kind in schedule.KINDS if kind != _NOT_HERE)
+        if _NOT_HERE in kinds:
+            raise click.BadParameter(f"{_NOT_HERE} needs clients of the campaign's own; leave --here out")
     strangers = set(kinds) - set(schedule.KINDS)
     if strangers:
         raise click.BadParameter(f"there is no fault {min(strangers)!r}; there are {', '.join(schedule.KINDS)}")
     seed = random.randrange(10**6) if seed is None else seed  # noqa: S311 - which one is no secret
-    return schedule.draw(seed, for_s, _BANKS, kinds=kinds or schedule.KINDS, every_s=every_s)
+    return schedule.draw(seed, for_s, banks, kinds=kinds or schedule.KINDS, every_s=every_s)
 
 
 def _show(result: "Result") -> None:

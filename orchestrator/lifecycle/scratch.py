@@ -9,27 +9,17 @@ import json
 import secrets
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from nodes.client import Client
-from nodes.core.names import PeerKind
 from nodes.runtime.passwords import hash_password
-from nodes.runtime.tls import TlsFiles, load_tls
 from orchestrator.console.interrupts import sigterm_as_ctrl_c
-from orchestrator.layout.config import load
 from orchestrator.layout.folder import ClusterFolder
 from orchestrator.layout.ports import find_free_ports
-from orchestrator.lifecycle.preparing import prepare
-from orchestrator.lifecycle.starting import CannotStart, NotInTime, all_serve, join_or_start, wait_for
-from orchestrator.lifecycle.stopping import stop_cluster
-from orchestrator.links.addresses import CLIENT, GATEWAY
-from orchestrator.supervision.plan import Plan
+from orchestrator.lifecycle.driven import DrivenCluster
 from orchestrator.supervision.processes import Lifeline
-
-_UP_WITHIN_S = 120.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,51 +34,18 @@ class Shape:
     """More lines for cluster.yaml."""
 
 
-class ScratchCluster:
-    """One such cluster: where it lies, and the password of all its users. Nothing of it runs before `up`."""
+class ScratchCluster(DrivenCluster):
+    """One such cluster, with one password for all its users. Nothing of it runs before `up`."""
+
+    lifeline_fd: int
+    """For processes of the maker that must end with it, too."""
 
     def __init__(self, root: Path, shape: Shape, lifeline_fd: int) -> None:
         root.mkdir(exist_ok=True)
-        self.folder = ClusterFolder(root)
-        self.password = secrets.token_hex(16)
-        self.lifeline_fd = lifeline_fd
-        """For processes of the maker that must end with it, too."""
-        self.folder.config.write_text(_write_config(shape))
-        (root / "users.json").write_text(_write_users(shape, self.password))
-        self.config = load(self.folder.config)
-
-    def up(self, fill: Callable[[], None] = lambda: None) -> None:
-        """Start it, or join it, and wait until all serve; raises `CannotStart`.
-
-        ``fill`` is called before nodes are started, when all that they need has been made.
-        """
-
-        def make_ready() -> Plan:
-            plan = prepare(self.config, self.folder)
-            fill()
-            return plan
-
-        socket = self.folder.control_socket
-        join_or_start(socket, make_ready, within_s=_UP_WITHIN_S, lifeline_fd=self.lifeline_fd)
-        try:
-            wait_for(socket, all_serve, within_s=_UP_WITHIN_S)
-        except NotInTime as late:
-            missing = ", ".join(
-                f"{node['name']} ({node['reason']})" for node in late.nodes if not node["is_ready"]
-            )
-            raise CannotStart(f"not serving within {_UP_WITHIN_S:g} s: {missing}") from late
-
-    def down(self) -> None:
-        """Stop it, if it runs."""
-        stop_cluster(self.folder.control_socket)
-
-    def connect(self) -> Client:
-        """Return a client at the end of the link that can be broken."""
-        folder = self.folder
-        files = TlsFiles(folder.ca_certificate, folder.shell_certificate, folder.shell_key)
-        return Client(
-            self.config.address_for(CLIENT, GATEWAY), load_tls(files, kind=PeerKind.CLIENT, name="shell")
-        )
+        folder, password = ClusterFolder(root), secrets.token_hex(16)
+        folder.config.write_text(_write_config(shape))
+        (root / "users.json").write_text(_write_users(shape, password))
+        super().__init__(folder, password, lifeline_fd)
 
 
 class ScratchFolder:

@@ -13,6 +13,7 @@ from orchestrator.campaign import campaign, schedule
 from orchestrator.campaign.schedule import Schedule, Step
 from orchestrator.commands import chaos_run
 from tests.campaign.test_report import BAD, make_result
+from tests.running_cluster import RunningCluster
 from tests.running_nodes import ROOT
 
 pytestmark = pytest.mark.cluster
@@ -68,6 +69,48 @@ def test_what_cannot_be_a_campaign_is_said_before_anything_is_started(tmp_path, 
     done = run(tmp_path, *words)
     assert done.returncode != 0
     assert said in done.stderr
+
+
+def test_the_cluster_that_runs_here_is_broken_judged_with_its_past_and_goes_on(tmp_path):
+    (tmp_path / "here").mkdir()
+    cluster = RunningCluster(tmp_path / "here", is_test=True)
+    plan = tmp_path / "schedule.json"
+    steps = Step(1.0, "kill", "gateway"), Step(2.5, "cut", "gateway->SBI", 1.0), Step(3.5, "kill-supervisor")
+    plan.write_text(schedule.write(Schedule(11, 6.0, ("HDFC", "SBI", "ICICI"), steps)))
+    words = "chaos", "run", "--here", str(plan), "--report", str(tmp_path / "report"), "-o", "json"
+    try:
+        cluster.run("up")
+        cluster.shell("bob", "pay charlie@SBI 1 from HDFC")
+        done = cluster.run(*words, password="alice123", expect=None)
+        assert done.returncode == 0, done.stderr
+        verdict = json.loads(done.stdout)
+        assert verdict["figures"]["acknowledged"] > 20
+        assert verdict["figures"]["deeds"] == {"kill": 1, "cut": 1, "kill-supervisor": 1}
+        assert all(node["is_ready"] for node in cluster.nodes().values()), "it goes on"
+        assert cluster.shell_json("bob", "history")["payments"], "with all that it had"
+    finally:
+        cluster.run("down", expect=None)
+
+
+@pytest.mark.parametrize(
+    ("is_test", "words", "said"),
+    [
+        (False, (), "campaigns are for test clusters alone"),
+        (True, (), "not serving: `cluster up` first"),
+        (True, ("--only", "kill-client"), "needs clients of the campaign's own"),
+    ],
+)
+def test_a_cluster_that_cannot_be_broken_here_is_left_alone(tmp_path, is_test, words, said):
+    (tmp_path / "here").mkdir()
+    cluster = RunningCluster(tmp_path / "here", is_test=is_test)
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    done = cluster.run(
+        "chaos", "run", "--here", "--scratch", str(scratch), *words, password="alice123", expect=None
+    )
+    assert done.returncode != 0
+    assert said in done.stderr
+    assert not list(scratch.iterdir()), "nothing was begun"
 
 
 def test_a_campaign_that_fails_says_so_exits_1_and_keeps_the_folder(tmp_path, monkeypatch):
