@@ -6,5 +6,3 @@ that has gathered to the rules in `nodes.core.participant` and makes it durable 
 `store`, and the votes go back the way the messages came. `gateway_link` is the bank's own voice: it
 registers, and asks about what it holds in doubt.
 """
-
-import nodes.runtime.grpc_threads  # noqa: F401 - before anything here imports gRPC

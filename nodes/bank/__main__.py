@@ -1,5 +1,8 @@
 """Start a bank: ``python -m nodes.bank --help`` tells all that it needs."""
 
+import nodes.runtime.grpc_threads  # noqa: F401 - before anything here imports gRPC
+
+# isort: split
 import argparse
 import asyncio
 import sys

@@ -8,5 +8,3 @@ decisions durable in `store`, and `bank_link` carries batches to each bank and v
 `users`, `tokens` and `logins` say who somebody is; `transactions_file` writes the line
 for each payment that people read.
 """
-
-import nodes.runtime.grpc_threads  # noqa: F401 - before anything here imports gRPC

@@ -1,5 +1,8 @@
 """Start the gateway: ``python -m nodes.gateway --help`` tells all that it needs."""
 
+import nodes.runtime.grpc_threads  # noqa: F401 - before anything here imports gRPC
+
+# isort: split
 import argparse
 import asyncio
 import sys

@@ -4,6 +4,10 @@ The thread that waits for gRPC's events reads the sockets too, and is not handed
 another one. That is gRPC's older way; its newer one costs a node a seventh more for each
 payment that comes alone, in threads that wake each other. gRPC reads the variable when it is
 imported; whoever starts the node may have said otherwise.
+
+Only for a program whose channels all have an event loop: in that older way a blocking channel comes on with
+its connection during calls alone, and calls that fail at once never let it. So the packages, which tests and
+other programs import, do not ask for it.
 """
 
 import os
