@@ -23,4 +23,7 @@ reordering has no bound. A search that meets all states within its bounds says t
 
     python -m tests.model --payments 1 --epochs 2 --streams 2 --inquiries 1      588 thousand states
     python -m tests.model --payments 2 --epochs 1 --streams 2 --inquiries 0      a million
+    python -m tests.model --payments 1 --epochs 3 --streams 2 --inquiries 0      1.6 million
+    python -m tests.model --payments 1 --epochs 2 --streams 3 --inquiries 2      9.4 million
+    python -m tests.model --payments 2 --epochs 2 --streams 1 --inquiries 0      18.3 million
 """
