@@ -28,6 +28,7 @@ class Bank:
         self._world = world
         self.store = BankStore(world.disks[name].connection)
         self.ledger = Ledger(self.store.find_account, self.store.holds())
+        self.ledger._CACHED_ACCOUNTS_MAX = world.cached_accounts
         self.participant = Participant(name, self.ledger)
         self.inbox: list[bank_turn.Event] = []
 

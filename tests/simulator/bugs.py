@@ -12,6 +12,7 @@ connection); FoundationDB's record layer (an unknown commit is added again).
 
 from typing import Any, NamedTuple
 
+from nodes.bank import store as bank_store
 from nodes.bank import turn as bank_turn
 from nodes.bank.store import BankStore
 from nodes.client import Delivery, Outbox, delivery
@@ -131,6 +132,37 @@ MUTANTS = [
     Mutant("answers an inquiry past a marker", Markers, "answer_inquiry", "if self._ended is None:", "if True:"),
     Mutant("takes the answer to an older marker for that to the newest", Markers, "take_answer", "or cut.number != self.number", ""),
     Mutant("takes a cut without all banks", Markers, "take_answer", "if all(", "if any("),
+    # -- what only shows beside other payments, other epochs, other callers
+    Mutant("answers a decline to its first caller only", Coordinator, "_decide", "for caller in opened.callers:", "for caller in opened.callers if outcome is Outcome.COMMITTED else opened.callers[:1]:"),
+    Mutant("keeps the room of a bank that refused", Coordinator, "_decide", "self._open_at[bank] -= 1", "self._open_at[bank] -= bank != refused_by"),
+    Mutant("asks a bank for what it has no part in", Coordinator, "connect", "if opened.awaits(bank)", "if opened.missing_votes"),
+    Mutant("does not ask again when a bank is back", Coordinator, "connect", "if opened.awaits(bank)", "if False"),
+    Mutant("takes a bank that is away for unknown", Coordinator, "disconnect", "self.connected[bank] = False", "self.connected.pop(bank, None)"),
+    Mutant("asks without the payer's authority", coordinator, "_prepare", "opened.authority", "None"),
+    Mutant("declines by a no of an older epoch", Coordinator, "count_vote", "or epoch != self.epoch", "or (epoch != self.epoch and kind is VoteKind.YES)"),
+    Mutant("ignores another memo", coordinator, "_compare", "if known == asked:", "if known[:-1] == asked[:-1]:"),
+    Mutant("ignores another payee", coordinator, "_compare", "if known == asked:", "if known == asked._replace(payee=known.payee):"),
+    Mutant("ignores another currency", coordinator, "_compare", "if known == asked:", "if known == asked._replace(currency=known.currency):"),
+    Mutant("counts a decline by its deadline twice", Coordinator, "_decide", "self.last_sequence += 1", "self.last_sequence += 1 + (reason is Reason.BANK_UNAVAILABLE)"),
+    Mutant("looks at its deadlines when nothing else comes", gateway_turn, "take_turn", "coordinator.expire()", "events or coordinator.expire()"),
+    Mutant("does not look up what a bank that connects has in doubt", gateway_turn, "_keys", "case Inquiry(_, transactions) | Connected(_, transactions):", "case Inquiry(_, transactions):"),
+    Mutant("takes the newest decided id of a turn for the newest", GatewayStore, "write", "max(self._newest_id, *(", "max(b'', *("),
+    Mutant("takes the id decided last for the newest", GatewayStore, "__init__", "max(payment_id) FROM decision", "payment_id FROM decision ORDER BY sequence DESC LIMIT 1"),
+    Mutant("refuses who spends the last there is", participant, "_refuse", "< floor", "<= floor"),
+    Mutant("lets no bank owe another", participant, "_refuse", "-BALANCE_MAX", "0"),
+    Mutant("refuses for ever what it refused in an older epoch", Participant, "prepare", "if entry.epoch >= prepare.epoch:", "if entry.epoch >= prepare.epoch or entry.reason:"),
+    Mutant("calls aborted what it has committed since", Participant, "prepare", "if entry.outcome is Outcome.COMMITTED:", "if entry.outcome is Outcome.COMMITTED and entry.epoch <= prepare.epoch:"),
+    Mutant("forgets within a turn what it has recorded", Participant, "_record", "self._recorded[entry.payment_id, entry.payer] = entry", "pass"),
+    Mutant("records an abort that is older than its hold", Participant, "_decide_held", "elif decide.epoch >= hold.epoch:\n        self.ledger.release(hold)", "else:\n        if decide.epoch >= hold.epoch: self.ledger.release(hold)"),
+    Mutant("credits a payee of its own as another bank's", Participant, "_hold", "payee if payee_bank == self.bank", "payee if payer_bank != self.bank"),
+    Mutant("releases again with each turn what it released", Ledger, "take_changes", "self._changed, self._held, self._released, self._entries = {}, {}, [], []", "self._changed, self._held, self._entries = {}, {}, []"),
+    Mutant("forgets accounts in the middle of a turn", Ledger, "account", "account = self._accounts.get(name)", "self._accounts = self._accounts if len(self._accounts) <= self._CACHED_ACCOUNTS_MAX else {}; account = self._accounts.get(name)"),
+    Mutant("lowers what is incoming in memory only", Ledger, "release", "self._changed[credit.name] = credit", "pass"),
+    Mutant("looks up a turn's first prepares only", bank_turn, "_look_up", "asked += [prepare[:2] for prepare in event.prepares]", "asked += [prepare[:2] for prepare in event.prepares if not asked]"),
+    Mutant("leaves the last of a run of holds", bank_store, "_find_runs", "yield numbers[first], number", "yield numbers[first], max(numbers[first], number - 1)"),
+    Mutant("keeps the number of a hold that is gone", BankStore, "_remove_holds", "known.pop(key)", "known[key]"),
+    Mutant("takes the newest id of a turn in its journal for the newest", BankStore, "write", "max(self._newest_id, *(", "max(b'', *("),
+    Mutant("takes the newest committed id for the newest", BankStore, "__init__", "max(payment_id) FROM journal", "max(payment_id) FROM journal WHERE outcome = 2"),
     # -- a client
     Mutant("takes an unknown outcome for a decline", delivery, "judge", "Verdict(None, str(answer))", "Verdict(State.DECLINED, str(answer))"),
     Mutant("gives up what it does not know", delivery, "judge", "Verdict(None, str(answer))", "Verdict(State.REFUSED, str(answer))"),
@@ -145,6 +177,10 @@ MUTANTS = [
     Mutant("sends what has expired", Delivery, "_deliver", "if self._outbox.is_expired(item):", "if False:"),
     Mutant("lets expire what was sent", Outbox, "is_expired", "item.state is State.NEVER_SENT and", ""),
     Mutant("cancels what was sent", Outbox, "cancel", "AND state = ?", "AND state <= 1 + ?"),
+    Mutant("gives up what a bank that is away did not take", delivery, "judge", "NotFound() | IdUsed():", "NotFound() | IdUsed() | GatewayAway():"),
+    Mutant("lets an answered try prolong the one without", Outbox, "unmark_sent", "earlier.sent_at", "self._clock()"),
+    Mutant("sends again under another id", Delivery, "_try", "self._client.pay(item.request)", "self._client.pay(item.request if earlier.state is State.NEVER_SENT else PaymentRequest(item.request.payment_id[:-1] + 'f', *[getattr(item.request, f.name) for f in fields(PaymentRequest)[1:]]))"),
+    Mutant("takes a payment with another memo for its own", delivery, "_is_what_was_asked", "fields(PaymentRequest)", "fields(PaymentRequest)[:-1]"),
     Mutant("changes what has ended", Outbox, "_set", "AND state <= 2", ""),
 ]
 # fmt: on

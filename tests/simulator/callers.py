@@ -1,7 +1,7 @@
 """Clients without an outbox: they want, and ask again with the same or another body."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nodes.client.errors import ClientError
 from nodes.core.coordinator import BankUnknown, Decided, Differs
@@ -80,12 +80,19 @@ class Callers:
         self._world.network.send(CALLERS, GATEWAY, "pay", Call(CALLERS, 0, payment))
 
     def _change(self, payment: Payment) -> Payment:
-        """Make another body for the same id: another amount, or other banks."""
+        """Make another body for the same id: any one field of it is another."""
         choose = self._world.random
-        if choose.random() < 0.5:
-            return payment._replace(amount_minor=payment.amount_minor + 1)
-        others = [bank for bank in self._world.bank_names if bank not in (payment.payer_bank, payment.payee_bank)]
-        return payment._replace(payer_bank=choose.choice(others))
+        banks = [bank for bank in self._world.bank_names if bank not in (payment.payer_bank, payment.payee_bank)]
+        payees = [user for user in self._world.users if user not in (payment.payer, payment.payee)]
+        changed: list[dict[str, Any]] = [
+            {"amount_minor": payment.amount_minor + 1},
+            {"payer_bank": choose.choice(banks)},
+            {"payee_bank": choose.choice(banks)},
+            {"payee": choose.choice(payees)},
+            {"currency": "USD"},
+            {"memo": "rent"},
+        ]
+        return payment._replace(**choose.choice(changed))
 
 
 def draw_payment(world: "World", payment_id: bytes, payers: int) -> Payment:

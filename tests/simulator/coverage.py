@@ -117,7 +117,9 @@ def _describe_begin(rules: Coordinator, store: GatewayStore, payment: Payment) -
         return "nothing known, no such bank"
     if not all(connected):
         return "nothing known, a bank is away"
-    return "nothing known, too many are open" if rules.open and rules._capacity == 1 else "nothing known -> open"
+    fullest = max(sum(bank in opened.banks for opened in rules.open.values()) for bank in payment.banks)
+    is_full = len(rules.open) >= rules._capacity or fullest >= rules._bank_capacity
+    return "nothing known, too many are open" if is_full else "nothing known -> open"
 
 
 def _describe_vote(rules: Coordinator, bank: str, vote: Vote) -> str:

@@ -97,6 +97,8 @@ def _demand_undecided(name: str, standing: Standing, before: Decided) -> None:
 
 
 def _due(standing: Standing) -> dict[str, int]:
-    """Return what a bank says that it owes each other; there is one currency here."""
-    (totals,) = standing.said.totals
-    return dict(totals.due_to_minor)
+    """Return what a bank says that it owes each other; of another currency nobody has any money."""
+    due: dict[str, int] = {}
+    for totals in standing.said.totals:
+        due |= {other: due_minor for other, due_minor in totals.due_to_minor.items() if totals.currency == "INR"}
+    return due

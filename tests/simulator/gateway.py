@@ -64,6 +64,7 @@ class Gateway:
             last_sequence=self.store.last_sequence(),
             timeout_ms=TIMEOUT_MS,
             capacity=world.capacity,
+            bank_capacity=world.bank_capacity,
         )
         self.coordinator.connected.update(dict.fromkeys(world.bank_names, False))
         self.inbox: list[gateway_turn.Event] = []

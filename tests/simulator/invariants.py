@@ -260,6 +260,8 @@ def i12_the_outbox_tells_the_truth(evidence: Evidence) -> None:
             "I12 an end is what the gateway has on record",
             (payment, state, ruling),
         )
+        is_refused = state != State.REFUSED or payment in evidence.seen.told_refusals
+        demand(is_refused, "I12 nothing is given up that was not refused", payment)
 
 
 def write_id(payment_id: bytes) -> str:

@@ -9,7 +9,7 @@ from nodes.client.outbox import EXPIRES_AFTER_S
 from nodes.core.authority import Authority, fingerprint
 from nodes.core.messages import Prepare
 from tests.simulator.callers import draw_payment
-from tests.simulator.gateway import GATEWAY
+from tests.simulator.gateway import GATEWAY, TIMEOUT_MS
 from tests.simulator.invariants import check_old_copies, check_rest, check_safety, write_id
 from tests.simulator.network import Message
 from tests.simulator.violation import Violation, demand
@@ -119,6 +119,7 @@ class BadDay:
             (12, False, self._turn_any),
             (5, True, self._deliver_old),
             (2, True, self._go_well),
+            (0.5, True, self._gather),
             (4, False, world.callers.want),
             (6, False, world.callers.ask_again),
             (0.5, False, world.callers.take_id),
@@ -175,6 +176,15 @@ class BadDay:
                 world.deliver(message)
                 if message.to in NODES:
                     world.turn(message.to)
+
+    def _gather(self) -> None:
+        """Let all that is on its way arrive before anybody acts on it: turns are large then."""
+        world = self._world
+        for message in list(world.network.bag):
+            if world.network.take(message):
+                world.deliver(message)
+        for node in NODES:
+            world.turn(node)
 
     def _turn_any(self) -> None:
         world = self._world
@@ -239,7 +249,7 @@ class BadDay:
     def _let_time_pass(self) -> None:
         world = self._world
         is_long = world.random.random() < 0.05
-        world.now_ms += EXPIRES_AFTER_S * 1001 if is_long else world.random.choice([1, 500, 2500])
+        world.now_ms += EXPIRES_AFTER_S * 1001 if is_long else world.random.choice([1, 500, TIMEOUT_MS, 2500])
         if is_long:
             world.network.lose_calls()
         world.note("time")
@@ -319,6 +329,7 @@ class Rest:
         self._steps_left = _CALM_STEPS
         world.phase = self
         world.is_calm = True
+        world.calm_since_ms = world.now_ms
         world.note("calm")
         world.network.calm_down()
         world.paused.clear()

@@ -3,21 +3,33 @@
 What it remembers is the evidence for `tests.simulator.invariants`, which compare it with the disks.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 from interbank.v1 import bank_pb2 as pb
 
 from nodes.bank import turn as bank_turn
 from nodes.client.client import PaymentRequest
+from nodes.client.errors import NotAllowed
 from nodes.client.outbox import EXPIRES_AFTER_S
 from nodes.core.chain import Head
-from nodes.core.coordinator import Answer, Decided, Differs
+from nodes.core.coordinator import Answer, BankUnknown, Decided, Differs
 from nodes.core.ledger import Hold
-from nodes.core.messages import Decide, Decision, Payment, PaymentKey, TransactionKey, VoteKind
+from nodes.core.messages import (
+    Decide,
+    Decision,
+    Payment,
+    PaymentKey,
+    Prepare,
+    Reason,
+    TransactionKey,
+    Vote,
+    VoteKind,
+)
 from nodes.core.violations import format_payment_id, parse_payment
 from nodes.gateway import turn as gateway_turn
 from tests.simulator.cuts import JOURNAL, Standing, check_cut
+from tests.simulator.gateway import TIMEOUT_MS
 from tests.simulator.violation import Violation, demand
 
 if TYPE_CHECKING:
@@ -37,15 +49,18 @@ class Witness:
     """What was seen so far.
 
     ``decided``: decisions that were durable, by their turn. ``told_decisions``: (what was
-    asked, the decision that it was answered with). ``yes``: votes that left a bank. ``aborted``:
-    what a bank has heard is aborted. ``promises``: payments of which a shell has said
-    that it will send them.
+    asked, the decision that it was answered with). ``told_refusals``: what was asked, and will
+    never be taken. ``yes``: votes that left a bank. ``no``: why banks have refused. ``aborted``: what
+    a bank has heard is aborted. ``promises``: payments of which a shell has said that it
+    will send them.
     """
 
     def __init__(self, world: "World") -> None:
         self.decided: dict[PaymentKey, Decision] = {}
         self.told_decisions: set[tuple[Payment, Decision]] = set()
+        self.told_refusals: set[Payment] = set()
         self.yes: set[tuple[str, TransactionKey]] = set()
+        self.no: dict[tuple[str, TransactionKey], Reason] = {}
         self.aborted: set[tuple[str, TransactionKey]] = set()
         self.promises: dict[Payment, float] = {}
         self.ended: dict[tuple[str, str], int] = {}
@@ -87,6 +102,14 @@ class Witness:
         if decision.is_committed:
             voters = {bank for bank in decision.payment.banks if (bank, (*key, decision.epoch)) in self.yes}
             demand(voters == set(decision.payment.banks), "I2 all banks voted yes on what commits", decision)
+        elif decision.reason is Reason.BANK_UNAVAILABLE:
+            waited_us = decision.decided_at_us - decision.created_at_us
+            demand(waited_us >= TIMEOUT_MS * 1000, "I10 votes are waited for until the deadline", decision)
+            is_late = decision.created_at_us / 1000 + TIMEOUT_MS > self._world.calm_since_ms
+            demand(not is_late, "I10 in calm each bank is asked, also again, and votes in time", decision)
+        else:
+            reasons = [self.no.get((bank, (*key, decision.epoch))) for bank in decision.payment.banks]
+            demand(decision.reason in reasons, "I2 a bank has refused what is declined, for this reason", decision)
         self.decided[key] = decision
 
     def _look_at_decides(self, bank: str, decides: list[Decide]) -> None:
@@ -107,6 +130,9 @@ class Witness:
             demand(
                 known is None or known.payment != call.payment, "I7 only other fields are refused", (call, answer)
             )
+        elif isinstance(answer, BankUnknown):
+            is_known = answer.bank in self._world.bank_names
+            demand(not is_known, "I10 a bank that is away is no bank that is unknown", (call, answer))
 
     def heads_compared(self, node: str, difference: str | None) -> None:
         """Look at what others have heard of a node's chain: no disk was ever put back or lost."""
@@ -144,13 +170,26 @@ class Witness:
                     is_late = (bank.name, transaction) in self.aborted
                     demand(not is_late, f"I4 {bank.name} votes yes on nothing that it knows is aborted", vote)
                     self.yes.add((bank.name, transaction))
+                elif vote.kind is not VoteKind.COMMITTED:
+                    self._look_at_refusal(bank, vote, events)
         for key, hold in held.items():
             now = bank.ledger.holds.get(key)
             if now is None or now.epoch != hold.epoch:
                 demand(_may_end(hold, events), f"I4 {bank.name} keeps what it promised until it is told", hold)
-        for event in events:
-            if isinstance(event, bank_turn.Received):
-                self.aborted.update((bank.name, decide[:3]) for decide in event.decides if not decide.commit)
+        self.aborted.update((bank.name, decide[:3]) for decide in _decides(events) if not decide.commit)
+
+    def _look_at_refusal(self, bank: "Bank", vote: Vote, events: list[bank_turn.Event]) -> None:
+        """Look at why a bank refuses: by what it has heard, or when it says so first; later its books differ."""
+        if vote.kind is VoteKind.ABORTED:
+            heard = [decide[:3] for decide in _decides(events) if not decide.commit]
+            heard += [transaction for name, transaction in self.aborted if name == bank.name]
+            is_true = any(key[:2] == vote[:2] and key[2] >= vote.epoch for key in heard)
+        else:
+            said = [transaction for name, transaction in self.no if name == bank.name]
+            is_first = not any(key[:2] == vote[:2] and key[2] >= vote.epoch for key in said)
+            is_true = not is_first or _is_refused_rightly(bank, vote, events, self._world.users)
+        demand(is_true, f"I10 {bank.name} refuses nothing without a ground", vote)
+        self.no.setdefault((bank.name, vote[:3]), vote.reason or Reason.ABORTED_BY_BANK)
 
     # -- cuts -------------------------------------------------------------------
 
@@ -187,6 +226,8 @@ class Witness:
         """Take note of what reaches a client."""
         if isinstance(answer, Decided):
             self.told_decisions.add((call.payment, answer.decision))
+        elif isinstance(answer, Differs | BankUnknown | NotAllowed):
+            self.told_refusals.add(call.payment)
 
     def promised(self, user: str, request: PaymentRequest) -> None:
         """Take note that a shell has told its user: this will be sent."""
@@ -215,8 +256,33 @@ class Witness:
 
 def _find_wrong_orders(events: list[bank_turn.Event]) -> set[TransactionKey]:
     """Return the transactions that a bank is asked for with another's login."""
-    prepares = [prepare for event in events if isinstance(event, bank_turn.Received) for prepare in event.prepares]
+    prepares = _prepares(events)
     return {prepare[:3] for prepare in prepares if prepare.authority and prepare.authority.login != prepare.payer}
+
+
+def _prepares(events: list[bank_turn.Event]) -> list[Prepare]:
+    return [prepare for event in events if isinstance(event, bank_turn.Received) for prepare in event.prepares]
+
+
+def _decides(events: list[bank_turn.Event]) -> list[Decide]:
+    return [decide for event in events if isinstance(event, bank_turn.Received) for decide in event.decides]
+
+
+def _is_refused_rightly(bank: "Bank", vote: Vote, events: list[bank_turn.Event], users: Collection[str]) -> bool:
+    """Tell whether what a bank says of itself is so; of funds, if nothing else of this turn has touched them."""
+    prepare = next(prepare for prepare in _prepares(events) if prepare[:3] == vote[:3])
+    match vote.reason:
+        case Reason.NOT_AUTHORIZED:
+            return vote[:3] in _find_wrong_orders(events)
+        case Reason.PAYEE_ACCOUNT_NOT_FOUND:
+            return prepare.payee_bank == bank.name and prepare.payee not in users
+        case Reason.CURRENCY_MISMATCH:
+            return prepare.currency != "INR"
+        case Reason.INSUFFICIENT_FUNDS if prepare.payer_bank == bank.name:
+            payer = bank.ledger.account(prepare.payer)
+            is_alone = len(_prepares(events)) == 1 and not _decides(events)
+            return payer is not None and (not is_alone or payer.available < prepare.amount_minor)
+    return False
 
 
 def _may_end(hold: Hold, events: list[bank_turn.Event]) -> bool:

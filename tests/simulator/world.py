@@ -1,6 +1,7 @@
 """All there is: disks, processes, the network, the clock, and the dice. Nothing but the dice decides."""
 
 import hashlib
+from math import inf
 from random import Random
 from typing import Protocol
 
@@ -62,10 +63,14 @@ class World:
         self.now_ms = 0
         self.crash_rate = 0.0
         self.is_calm = False
+        self.calm_since_ms: float = inf
         self.is_copied = False
         self.copies: dict[str, bytes] = {}
         """The nodes' disks as they once were, if they are copied."""
         self.capacity = self.random.choice([100_000, 100_000, 1])
+        self.bank_capacity = self.random.choice([100_000, 100_000, 1])
+        self.cached_accounts = self.random.choice([100_000, 100_000, 1])
+        """How many accounts a bank keeps in memory between its turns."""
         self.paused: set[str] = set()
         self.suspended: set[str] = set()
         self.digest = hashlib.blake2b(digest_size=16)
