@@ -53,12 +53,11 @@ class Gateway:
         return replace(found, payment_id=found.payment_id or payment_id)
 
 
-def recorded(outcome, payment_id="", amount_minor=100):
+def recorded(outcome, payment_id="", **fields):
     """Make what the gateway shows of a payment; under the id asked for, unless another is given."""
     accounts = "alice@ICICI", "bob@HDFC"
-    return PaymentView(
-        payment_id, *accounts, amount_minor, "INR", "", outcome, "", "outgoing", datetime.now(UTC), None
-    )
+    view = PaymentView(payment_id, *accounts, 100, "INR", "", outcome, "", "outgoing", datetime.now(UTC), None)
+    return replace(view, **fields)
 
 
 def _give(answer):
@@ -124,6 +123,8 @@ def test_an_unknown_outcome_is_asked_for_under_the_same_id_before_the_next_item_
         (recorded("committed"), State.COMMITTED),
         (recorded("declined"), State.DECLINED),
         (recorded("committed", amount_minor=99), State.REFUSED),
+        (recorded("committed", payee_account="carol@ICICI"), State.REFUSED),
+        (recorded("committed", memo="another"), State.REFUSED),
     ],
 )
 def test_what_is_refused_after_an_unknown_send_is_looked_up_first(outbox, looked_up, state):
