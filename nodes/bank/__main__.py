@@ -1,8 +1,9 @@
 """Start a bank: ``python -m nodes.bank --help`` tells all that it needs."""
 
-import nodes.runtime.grpc_threads  # noqa: F401 - before anything here imports gRPC
+if __name__ == "__main__":
+    # Before anything here imports gRPC; whoever imports this module has its gRPC as it was.
+    import nodes.runtime.grpc_threads  # noqa: F401
 
-# isort: split
 import argparse
 import asyncio
 import sys

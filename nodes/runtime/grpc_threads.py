@@ -6,8 +6,8 @@ payment that comes alone, in threads that wake each other. gRPC reads the variab
 imported; whoever starts the node may have said otherwise.
 
 Only for a program whose channels all have an event loop: in that older way a blocking channel comes on with
-its connection during calls alone, and calls that fail at once never let it. So the packages, which tests and
-other programs import, do not ask for it.
+its connection during calls alone, and calls that fail at once never let it. So a node asks for it when it is
+run, and nothing that tests and other programs import does: the variable would go on to all that they start.
 """
 
 import os
