@@ -1,9 +1,5 @@
 """Start the gateway: ``python -m nodes.gateway --help`` tells all that it needs."""
 
-if __name__ == "__main__":
-    # Before anything here imports gRPC; whoever imports this module has its gRPC as it was.
-    import nodes.runtime.grpc_threads  # noqa: F401
-
 import argparse
 import asyncio
 import sys
