@@ -21,11 +21,10 @@ from nodes.bank.bank_service import BankService
 from nodes.bank.conversions import write_key
 from nodes.bank.loop import BankLoop
 from nodes.runtime.crash_points import reach
+from nodes.runtime.retrying import double_wait
 
 _WAIT_MIN_S = 0.1
 _WAIT_MAX_S = 2.0
-_DOUBLINGS_MAX = 10
-"""Beyond that the wait is at its longest; 2 to the power of all failures of a day has no place in a float."""
 _CALL_TIMEOUT_S = 2.0
 _DOUBT_AGE_S = 1.0
 """A transaction held for longer is asked about; a vote is usually decided in milliseconds."""
@@ -118,6 +117,5 @@ class GatewayLink:
 
     async def _pause(self, failures: int) -> None:
         """Wait for the next round: soon after a first failure, later after many, and never in step."""
-        doublings = min(failures, _DOUBLINGS_MAX)
-        longest_s = min(_WAIT_MAX_S, _WAIT_MIN_S * 2**doublings) if failures else 1.0
+        longest_s = double_wait(_WAIT_MIN_S, failures, _WAIT_MAX_S) if failures else 1.0
         await asyncio.sleep(random.uniform(0.05, longest_s))  # noqa: S311 - jitter, not a secret

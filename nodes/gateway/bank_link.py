@@ -31,6 +31,7 @@ from nodes.gateway.heads import Heads
 from nodes.runtime.call_log import CALLED, CallLog
 from nodes.runtime.chain_messages import write_head
 from nodes.runtime.crash_points import reach
+from nodes.runtime.retrying import double_wait
 from nodes.runtime.turns import Inbox
 
 Stream: TypeAlias = "grpc.aio.StreamStreamCall[pb.TransactRequest, pb.TransactResponse]"
@@ -40,8 +41,6 @@ _AWAY = (grpc.aio.AioRpcError, TimeoutError, ConnectionError, Unsound)
 _TRANSACT = "/interbank.v1.BankService/Transact"
 _OPENING_TIMEOUT_S = 2.0
 _RETRY_MAX_S = 1.0
-_DOUBLINGS_MAX = 10
-"""Beyond that the wait is at its longest; 2 to the power of all failures of a day has no place in a float."""
 _CALL_TIMEOUT_S = 2.0
 _SILENCE_MAX_S = 1.5
 """A bank that owes an answer for this long counts as away: who pays there is told so at once."""
@@ -291,7 +290,7 @@ class BankLink:
         write("bank_away", address=self.address, details=details or type(error).__name__)
 
     def _retry_later(self, failures: int) -> None:
-        longest_s = min(_RETRY_MAX_S, 0.05 * 2 ** min(failures, _DOUBLINGS_MAX))
+        longest_s = double_wait(0.05, failures, _RETRY_MAX_S)
         wait_s = random.uniform(longest_s / 2, longest_s)  # noqa: S311 - jitter, not a secret
         self._retry = asyncio.get_running_loop().call_later(wait_s, self._dial_now.set)
 

@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 import grpc
 
+from nodes.runtime.debts import Debts
 from nodes.runtime.refusal import RequestRefused
 
 UNARY_CALLS_MAX = 2000
@@ -57,17 +58,12 @@ class Refusals:
     """Who has been refused how often lately; ``clock`` gives seconds and never goes back."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock = clock
-        self._refused: dict[str, tuple[float, float]] = {}
+        self._refused = Debts(clock, debtors_max=_REFUSED_MAX)
 
     def are_told_late(self, thumbprint: str) -> bool:
         """Note that a certificate is refused; tell whether it is so often that it must wait for the words."""
-        now = self._clock()
-        refused, at = self._refused.pop(thumbprint, (0.0, now))
-        refused = max(0.0, refused - (now - at) * _FORGIVEN_EACH_S) + 1
-        self._refused[thumbprint] = min(refused, 2 * _REFUSED_AT_ONCE), now
-        if len(self._refused) > _REFUSED_MAX:
-            del self._refused[next(iter(self._refused))]
+        refused = self._refused.charge(thumbprint, melts_each_s=_FORGIVEN_EACH_S)
+        self._refused.keep(thumbprint, min(refused, 2 * _REFUSED_AT_ONCE))
         return refused > _REFUSED_AT_ONCE
 
 

@@ -93,22 +93,33 @@ def parse_peer(peer: str) -> Address | None:
 def find_lines(addresses: Iterable[Address]) -> Iterator[tuple[Address, socket.socket]]:
     """Yield the connections whose other end is one of these, each as a socket of its own for the same line."""
     wanted = set(addresses)
+
+    def tell_wanted(line: socket.socket) -> Address | None:
+        address = _other_end(line)
+        return address if address in wanted else None
+
+    for address, line in find_sockets(tell_wanted):
+        # What is held now may have a number that the list has as well: the one it was read with.
+        wanted.remove(address)
+        yield address, line
+
+
+def find_sockets(tell: Callable[[socket.socket], T | None]) -> Iterator[tuple[T, socket.socket]]:
+    """Yield what ``tell`` tells of each socket of this process, if anything, and one of its own for the same."""
     for entry in Path("/proc/self/fd").iterdir():
         descriptor = int(entry.name)
-        address = look_at(descriptor, _other_end)
-        if address is None or address not in wanted:
+        told = _look_at(descriptor, tell)
+        line = None if told is None else _hold(descriptor)
+        if told is None or line is None:
             continue
-        line = hold(descriptor)
         # Meanwhile gRPC may have closed it, and the number be another's.
-        if line is not None and _other_end(line) == address:
-            # What is held now may have a number that the list has as well: the one it was read with.
-            wanted.remove(address)
-            yield address, line
-        elif line is not None:
+        if tell(line) == told:
+            yield told, line
+        else:
             line.close()
 
 
-def look_at(descriptor: int, tell: Callable[[socket.socket], T]) -> T | None:
+def _look_at(descriptor: int, tell: Callable[[socket.socket], T]) -> T | None:
     """Return what ``tell`` tells of a socket, without holding it; None if the descriptor is none."""
     try:
         line = socket.socket(fileno=descriptor)
@@ -120,7 +131,7 @@ def look_at(descriptor: int, tell: Callable[[socket.socket], T]) -> T | None:
         line.detach()
 
 
-def hold(descriptor: int) -> socket.socket | None:
+def _hold(descriptor: int) -> socket.socket | None:
     """Return a socket for what a descriptor means now; it stays that line whatever gRPC closes.
 
     What is no socket any more is left open: to close a second descriptor of a database would give

@@ -166,13 +166,9 @@ def select_in(connection: apsw.Connection, query: str, keys: Sequence[bytes]) ->
     One statement looks up to 512 keys up, at a fifth of the cost of one each; there are
     few sizes, so that few statements are compiled.
     """
-    start = 0
-    while start < len(keys):
-        rest = len(keys) - start
-        size = next(size for size in _CHUNK_SIZES if size <= rest)
+    for start, size in _split(len(keys), _CHUNK_SIZES):
         marks = ", ".join("?" * size)
         yield from connection.execute(f"{query} ({marks})", keys[start : start + size])
-        start += size
 
 
 def insert_rows(connection: apsw.Connection, into: str, rows: Sequence[tuple[Any, ...]]) -> None:
@@ -180,12 +176,17 @@ def insert_rows(connection: apsw.Connection, into: str, rows: Sequence[tuple[Any
 
     Several are added by one statement, at two thirds of the cost of one each.
     """
-    start = 0
-    while start < len(rows):
-        rest = len(rows) - start
-        size = next(size for size in _ROWS_AT_ONCE if size <= rest)
+    for start, size in _split(len(rows), _ROWS_AT_ONCE):
         values = tuple(chain.from_iterable(rows[start : start + size]))
         connection.execute(_write_insert(into, len(rows[0]), size), values)
+
+
+def _split(count: int, sizes: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Yield (start, size) of parts that ``count`` items fall into: of few sizes, the largest first."""
+    start = 0
+    while start < count:
+        size = next(size for size in sizes if size <= count - start)
+        yield start, size
         start += size
 
 

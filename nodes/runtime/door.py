@@ -13,9 +13,9 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from ipaddress import IPv4Address, IPv6Address, ip_address
-from pathlib import Path
 
-from nodes.runtime.connections import INSTRUCTION, Address, attach, hold, look_at
+from nodes.runtime.connections import INSTRUCTION, Address, attach, find_sockets
+from nodes.runtime.debts import Debts
 
 SHUT_S = 3.0
 _COMES_MAX = 10.0
@@ -37,8 +37,7 @@ class Newcomers:
     """Counts the connections that certificates which are cut off come on, by host. ``clock`` gives seconds."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock = clock
-        self._comes: dict[str, tuple[float, float]] = {}
+        self._comes = Debts(clock, debtors_max=_HOSTS_MAX)
         self._lines: dict[Address, None] = {}
 
     def came(self, address: Address) -> bool:
@@ -48,12 +47,8 @@ class Newcomers:
         self._lines[address] = None
         if len(self._lines) > _LINES_MAX:
             del self._lines[next(iter(self._lines))]
-        now = self._clock()
-        comes, at = self._comes.pop(address[0], (0.0, now))
-        comes = max(0.0, comes - (now - at) * _FORGOTTEN_EACH_S) + 1
-        self._comes[address[0]] = comes, now
-        if len(self._comes) > _HOSTS_MAX:
-            del self._comes[next(iter(self._comes))]
+        comes = self._comes.charge(address[0], melts_each_s=_FORGOTTEN_EACH_S)
+        self._comes.keep(address[0], comes)
         return comes > _COMES_MAX
 
     def distrust(self, host: str) -> None:
@@ -61,7 +56,7 @@ class Newcomers:
 
         What came before was let in before: it is counted no more.
         """
-        self._comes[host] = _COMES_MAX - 1, self._clock()
+        self._comes.keep(host, _COMES_MAX - 1)
 
 
 class Door:
@@ -103,13 +98,8 @@ class Door:
 
 
 def find_listeners(port: int) -> Iterator[socket.socket]:
-    """Yield the sockets of this process that listen on a port, each as one of its own, to be closed at once."""
-    for entry in Path("/proc/self/fd").iterdir():
-        descriptor = int(entry.name)
-        if look_at(descriptor, lambda line: _listens_on(line, port)):
-            line = hold(descriptor)
-            if line is not None and _listens_on(line, port):
-                yield line
+    """Return the sockets of this process that listen on a port, each as one of its own, to be closed at once."""
+    return (line for _, line in find_sockets(lambda line: _listens_on(line, port) or None))
 
 
 def write_filter(hosts: Iterable[str]) -> bytes:

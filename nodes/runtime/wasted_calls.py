@@ -11,6 +11,8 @@ a minute to reach a node that stood still.
 
 from collections.abc import Callable
 
+from nodes.runtime.debts import Debts
+
 CUT_OFF_S = 30.0
 _OWED_MAX = 3000.0
 _MELTS_EACH_S = 200.0
@@ -25,7 +27,7 @@ class WastedCalls:
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._owed: dict[str, tuple[float, float]] = {}
+        self._owed = Debts(clock, debtors_max=_DEBTORS_MAX)
         self._cut_off_until: dict[str, float] = {}
 
     def __bool__(self) -> bool:
@@ -34,17 +36,12 @@ class WastedCalls:
 
     def charge(self, thumbprint: str) -> bool:
         """Note one wasted call of a certificate; tell whether it is cut off by this."""
-        now = self._clock()
-        owed, at = self._owed.pop(thumbprint, (0.0, now))
-        owed = max(0.0, owed - (now - at) * _MELTS_EACH_S) + 1
+        owed = self._owed.charge(thumbprint, melts_each_s=_MELTS_EACH_S)
         if owed <= _OWED_MAX:
-            self._owed[thumbprint] = owed, now
-            if len(self._owed) > _DEBTORS_MAX:
-                # Who has owed for longest: nearly all of it has melted.
-                del self._owed[next(iter(self._owed))]
+            self._owed.keep(thumbprint, owed)
             return False
         was_cut_off = self.is_cut_off(thumbprint)
-        self._cut_off_until[thumbprint] = now + CUT_OFF_S
+        self._cut_off_until[thumbprint] = self._clock() + CUT_OFF_S
         return not was_cut_off
 
     def is_cut_off(self, thumbprint: str) -> bool:

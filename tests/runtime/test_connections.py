@@ -122,5 +122,5 @@ async def test_closing_lets_go_of_what_is_dead_at_once(lines):
 def test_looking_at_a_descriptor_closes_nothing(tmp_path):
     with (tmp_path / "x").open("w") as file, closing(socket.socket()) as line:
         for opened in (file, line):
-            assert connections.look_at(opened.fileno(), connections._other_end) is None
-            assert connections.look_at(opened.fileno(), connections._other_end) is None
+            assert connections._look_at(opened.fileno(), connections._other_end) is None
+            assert connections._look_at(opened.fileno(), connections._other_end) is None
