@@ -5,7 +5,6 @@ compression, and of what comes back only the frames' types and errors are looked
 """
 
 import select
-import socket
 import ssl
 import struct
 from collections.abc import Iterator
@@ -57,6 +56,7 @@ class RawConnection:
     def __init__(self, line: ssl.SSLSocket, *, timeout_s: float = 10.0) -> None:
         self._line = line
         self._unread = b""
+        self._has_ended = False
         line.settimeout(timeout_s)
         line.sendall(PREFACE + frame(SETTINGS))
 
@@ -71,8 +71,8 @@ class RawConnection:
     def received(self) -> Iterator[tuple[int, bytes]]:
         """Yield (type, payload) of the frames that come, until the other side ends or is silent for 10 s."""
         buffer = b""
-        with suppress(OSError, ssl.SSLError, socket.timeout):
-            while chunk := self._line.recv(65536):
+        with suppress(TimeoutError):
+            while chunk := self._receive():
                 buffer += chunk
                 while len(buffer) >= 9 and len(buffer) >= (end := 9 + int.from_bytes(buffer[:3])):
                     yield buffer[3], buffer[9:end]
@@ -101,10 +101,19 @@ class RawConnection:
 
     def is_sent_away(self) -> bool:
         """Tell whether the other side says GOAWAY, or hangs up."""
-        for kind, _ in self.received():
-            if kind == GOAWAY:
-                return True
-        return not self.send(frame(PING, bytes(8)))
+        # A hang-up is seen by reading: what is written after it may still be taken, and be lost.
+        return any(kind == GOAWAY for kind, _ in self.received()) or self._has_ended
+
+    def _receive(self) -> bytes:
+        """Read what comes next; nothing when the other side has hung up, TimeoutError when it is silent."""
+        try:
+            chunk: bytes = self._line.recv(65536)
+        except TimeoutError:
+            raise
+        except OSError:
+            chunk = b""
+        self._has_ended = not chunk
+        return chunk
 
 
 def _text(text: str) -> bytes:
