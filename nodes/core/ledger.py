@@ -114,19 +114,16 @@ class Ledger:
 
     def account(self, name: str) -> Account | None:
         """Return the account, or None if there is none of this name."""
-        account = self._accounts.get(name)
+        account = self._accounts.get(name) or self._changed.get(name)
         if account is None:
             account = self._find_account(name)
             if account is not None:
                 self._accounts[name] = account
         return account
 
-    def open_account(self, name: str, currency: str) -> Account:
-        """Return the account, made empty if there is none."""
-        account = self.account(name)
-        if account is None:
-            account = self._accounts[name] = self._changed[name] = Account(name, currency)
-        return account
+    def own_account(self, name: str, currency: str) -> Account:
+        """Return the bank's own account; an empty one if there is none, which the first promise opens."""
+        return self.account(name) or Account(name, currency)
 
     def promise(self, hold: Hold, debit: Account, credit: Account) -> None:
         """Set an amount aside; the caller has checked that it is there."""
@@ -164,6 +161,7 @@ class Ledger:
     def take_changes(self) -> Changes:
         """End the turn: what must be written now, before anything that rests on it is said."""
         changes = Changes(list(self._changed.values()), list(self._held.values()), self._released, self._entries)
+        self._accounts |= self._changed
         self._changed, self._held, self._released, self._entries = {}, {}, [], []
         if len(self._accounts) > self._CACHED_ACCOUNTS_MAX:
             self._accounts = {}

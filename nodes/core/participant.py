@@ -130,7 +130,7 @@ class Participant:
         return Hold(payment_id, payer, epoch, debit, credit, amount_minor, currency, self._now_us)
 
     def _side(self, name: str, currency: str) -> Account | None:
-        return self.ledger.open_account(name, currency) if name.startswith("@") else self.ledger.account(name)
+        return self.ledger.own_account(name, currency) if name.startswith("@") else self.ledger.account(name)
 
     # -- decide -----------------------------------------------------------------
 

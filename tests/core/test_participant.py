@@ -178,6 +178,22 @@ def test_all_that_can_refuse_a_payment_refuses_it_at_prepare(asked, reason):
     assert bank.outcomes() == [(1, DECLINED)]
 
 
+@pytest.mark.parametrize(
+    "asked", [prepare(currency="EUR"), prepare(amount_minor=ALICE_MINOR + 1), prepare(payer="nobody")]
+)
+def test_a_payment_that_is_refused_opens_no_account(asked):
+    bank = Bank()
+    bank.participant.start_turn({}, now_us=7)
+    assert bank.participant.prepare(asked).kind is NO
+    assert bank.ledger.take_changes().accounts == []
+
+
+def test_two_payments_that_open_an_account_in_one_turn_share_it():
+    bank = Bank()
+    bank.turn(prepare(amount_minor=1), prepare(amount_minor=2)._replace(payment_id=b"y" * 16))
+    assert bank.sums("@ICICI/INR") == (0, 0, 3)
+
+
 def test_a_balance_that_would_pass_the_largest_is_refused_before_the_vote():
     bank = Bank()
     bank.disk["bob"].posted = BALANCE_MAX - 150
