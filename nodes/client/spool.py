@@ -19,11 +19,13 @@ class Spool(Generic[Page]):
 
     def __init__(self, kind: type[Page], pages: Iterable[Page]) -> None:
         self._kind = kind
+        self._count = 0
         self._file = SpooledTemporaryFile(_MEMORY_BYTES_MAX)  # noqa: SIM115 - closed by the context that this is
         try:
             for page in pages:
                 written = page.SerializeToString()
                 self._file.write(len(written).to_bytes(_LENGTH_BYTES) + written)
+                self._count += 1
         except BaseException:
             self._file.close()
             raise
@@ -39,7 +41,9 @@ class Spool(Generic[Page]):
     def pages(self) -> Iterator[Page]:
         """Yield the pages from the first on; several may be under way at once, in one thread."""
         at = 0
-        while length := int.from_bytes(self._read(at, _LENGTH_BYTES)):
+        # Counted, and not read to a length of 0: a page may hold nothing, as one of links that a recovery gave up.
+        for _ in range(self._count):
+            length = int.from_bytes(self._read(at, _LENGTH_BYTES))
             at += _LENGTH_BYTES + length
             yield self._kind.FromString(self._read(at - length, length))
 

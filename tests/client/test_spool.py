@@ -16,6 +16,12 @@ def test_pages_come_back_in_order_however_many_read_them_in_memory_or_not(monkey
         assert list(zip(kept.pages(), kept.pages(), strict=True)) == [(page, page) for page in PAGES]
 
 
+def test_a_page_that_holds_nothing_ends_nothing():
+    pages = [pb.ReadLinksResponse(), PAGES[5], pb.ReadLinksResponse(), PAGES[6], pb.ReadLinksResponse()]
+    with Spool(pb.ReadLinksResponse, pages) as kept:
+        assert list(kept.pages()) == pages
+
+
 def test_what_cannot_be_read_is_raised_and_nothing_is_kept_open():
     def pages():
         yield PAGES[0]
