@@ -139,3 +139,10 @@ def test_each_node_has_a_chain_of_its_own():
 def test_a_changed_record_changes_every_later_head():
     changed = [(*RECORDS[0][:2], 99, "INR"), *RECORDS[1:]]
     assert not {link.hash for link in chain()} & {link.hash for link in chain(changed)}
+
+
+def test_links_hash_as_they_always_have_so_that_books_of_earlier_releases_stay_whole():
+    bare = extend_chain(START, RECORDS[:2])
+    assert bare.hash.hex() == "c19932aa93c12ff598da02c2a23530638b74279a1d856b5ec7e82d33257e410a"
+    full = extend_chain(bare, RECORDS[2:], HEARD[3], ACTS[5])
+    assert full.hash.hex() == "45c447889f09cbf3a7507a62437f3ab94cde100826c3674253597069c754f3d0"

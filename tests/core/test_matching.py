@@ -4,7 +4,7 @@ from itertools import permutations
 
 import pytest
 
-from nodes.core.matching import Matching
+from nodes.core.matching import Matching, find_repeated_decisions
 
 A, B = bytes(15) + b"a", bytes(15) + b"b"
 
@@ -28,10 +28,11 @@ def decision(payment_id, payer_bank="SBI", payee_bank="HDFC", amount_minor=5, ou
     )
 
 
-def entry(payment_id, debit, credit, amount_minor=5, outcome=2, epoch=1):
-    return (9, payment_id, "alice", epoch, outcome, 0, debit, credit, amount_minor, "INR", 3)
+def entry(payment_id, debit, credit, amount_minor=5, outcome=2, epoch=1, currency="INR"):
+    return (9, payment_id, "alice", epoch, outcome, 0, debit, credit, amount_minor, currency, 3)
 
 
+ABROAD = entry(A, "@SBI/INR", "bob", currency="USD")
 PAID, RECEIVED = entry(A, "alice", "@HDFC/INR"), entry(A, "@SBI/INR", "bob")
 INSIDE = entry(B, "alice", "bob")
 OPENING = entry(None, "@paid-in/INR", "alice")
@@ -66,6 +67,7 @@ SUSPECT = [
     ("it was declined", [("gateway", decision(A, outcome=3)), ("SBI", PAID), ("HDFC", RECEIVED)]),
     ("it was aborted", [("SBI", entry(A, "", "", 0, outcome=3))]),
     ("another amount", [("gateway", decision(A)), ("SBI", PAID), ("HDFC", entry(A, "@SBI/INR", "bob", 6))]),
+    ("another currency", [("gateway", decision(A)), ("SBI", PAID), ("HDFC", ABROAD)]),
     ("another account", [("gateway", decision(A)), ("SBI", PAID), ("HDFC", entry(A, "@SBI/INR", "eve"))]),
     ("another epoch was posted", [("gateway", decision(A, epoch=2)), ("SBI", PAID), ("HDFC", RECEIVED)]),
     ("it was posted twice", [("gateway", decision(A)), ("SBI", PAID, PAID), ("HDFC", RECEIVED)]),
@@ -79,3 +81,13 @@ def test_what_does_not_fit_is_suspect_and_nothing_else(pages):
     fits = ("gateway", decision(B, "SBI", "SBI")), ("SBI", INSIDE)
     for order in permutations(pages):
         assert suspects(fits[0], *order, fits[1]) == {A}
+
+
+@pytest.mark.parametrize("parts", [1, 2, 7])
+def test_each_payment_that_was_decided_more_than_once_is_found_in_however_many_parts(parts):
+    ids = [bytes(15) + bytes([number]) for number in range(60)]
+    once, twice = ids[:30], ids[30:]
+    pages = [
+        list(zip(*map(decision, each), strict=True)) for each in (once + twice[:15], twice[:15] + 2 * twice[15:])
+    ]
+    assert {key[0] for key in find_repeated_decisions(lambda: iter(pages), parts)} == set(twice)

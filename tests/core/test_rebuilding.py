@@ -98,6 +98,11 @@ def test_what_is_known_is_left_as_it_is_and_the_rest_numbered_in_time():
     assert look([later, posted("SBI")], [posted("HDFC")]).epoch == 5
 
 
+def test_a_promise_alone_tells_of_the_epoch_that_it_is_of():
+    assert look(sbi_holds=[held("SBI", 7)]).epoch == 7
+    assert look([posted("SBI")], hdfc_holds=[held("HDFC", 8)]).epoch == 8
+
+
 def test_books_that_are_missing_or_older_are_named():
     with pytest.raises(Unrecoverable, match="SBI has dealt with HDFC, whose books are needed, too"):
         rebuild((), 0, [books("SBI")])

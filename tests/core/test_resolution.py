@@ -3,7 +3,7 @@
 import pytest
 
 from nodes.core.messages import Decision, Outcome, Payment, Reason
-from nodes.core.resolution import Standing, State, find_objection, judge
+from nodes.core.resolution import WHY_MAX, Standing, State, find_objection, is_reason, judge
 
 PAYMENT = Payment(bytes(16), "alice", "HDFC", "bob", "ICICI", 100, "INR", "")
 COMMITTED = Decision(1, 3, PAYMENT, Outcome.COMMITTED, Reason.NONE, 5, 6)
@@ -55,3 +55,12 @@ OBJECTIONS = [
 )
 def test_what_contradicts_the_evidence_is_refused(commit, standing, banks, objection):
     assert find_objection(commit, standing, banks) == objection
+
+
+@pytest.mark.parametrize(
+    ("why", "is_one"),
+    [("restored", True), ("x" * WHY_MAX, True), ("x" * (WHY_MAX + 1), False), ("", False)]
+    + [(f"a{character}b", False) for character in "\n\r\x00\x1b\u2028"],
+)
+def test_a_reason_is_one_line_that_can_be_shown(why, is_one):
+    assert is_reason(why) is is_one

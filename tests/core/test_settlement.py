@@ -23,3 +23,13 @@ def test_a_payment_that_only_one_of_them_has_posted_is_seen_with_its_amount():
 def test_gaps_that_would_cancel_out_in_the_sum_of_all_are_seen():
     torn = SOUND | {"ICICI": {"INR": Clearing(500, {"HDFC": -290, "SBI": -10})}}
     assert len(find_imbalances(torn)) == 2
+
+
+def test_gaps_of_two_currencies_do_not_cancel_out():
+    torn = {
+        "HDFC": {"INR": Clearing(0, {"SBI": 7}), "USD": Clearing(0, {"SBI": 3})},
+        "SBI": {"INR": Clearing(0, {"HDFC": -3}), "USD": Clearing(0, {"HDFC": -7})},
+    }
+    assert find_imbalances(torn) == [
+        f"HDFC and SBI differ by 4 {currency} in what they owe each other" for currency in ("INR", "USD")
+    ]

@@ -4,8 +4,13 @@ import shutil
 
 import pytest
 
+from nodes.bank import turn as bank_turn
+from nodes.bank.store import BankStore
+from nodes.core.chain import Head
 from nodes.core.coordinator import Contradicted, Coordinator, Decided, Differs
+from nodes.core.ledger import Ledger
 from nodes.core.messages import Decide, Outcome, Payment, Reason
+from nodes.core.participant import Participant
 from nodes.core.rebuilding import Unrecoverable
 from nodes.core.resolution import Resolution, State
 from nodes.gateway.heads import explain_told
@@ -124,6 +129,41 @@ def test_banks_are_dealt_with_after_it_and_go_on_in_the_new_chain(cluster):
         link = store.chain.head_at(recovery.link)
         assert explain(bank, told._replace(number=link.number, hash=link.hash)) == ""
     store.close()
+
+
+def test_what_banks_hear_from_the_recovery_on_counts_from_its_very_link(cluster):
+    cluster.paths["gateway"].unlink()
+    run(cluster)
+    store = GatewayStore.open(cluster.paths["gateway"])
+    [recovery] = store.recoveries()
+    store.close()
+    before = findings(cluster)
+    hdfc = BankStore.open(cluster.paths["HDFC"], "HDFC")
+    hdfc.chain.hear("gateway", Head(recovery.link, 0, bytes(32)))
+    hdfc.chain.append([], 10**12)
+    hdfc.close()
+    said = f"its chain was made anew: link {recovery.link} is not the one that HDFC has heard of"
+    assert [line for line in findings(cluster) if line not in before] == [f"heads: gateway: {said}"]
+
+
+def test_a_commit_by_hand_that_only_one_bank_has_carried_out_leaves_the_other_part_on_its_way(cluster):
+    cluster.paths["gateway"].unlink()
+    run(cluster)
+    word = Resolution(cluster.lost.bytes, "alice", 1, True, "eve", "the shop has delivered", 5)
+    store = GatewayStore.open(cluster.paths["gateway"])
+    store.save_resolution(word)
+    store.close()
+    on_the_way = cluster.audit().money["INR"].on_the_way
+    for bank, change in (("ICICI", 9), ("HDFC", 0)):
+        books = BankStore.open(cluster.paths[bank], bank)
+        participant = Participant(bank, Ledger(books.find_account, books.holds()))
+        bank_turn.take_turn(
+            participant, books, [bank_turn.Received([], [Decide(*word[:3], commit=True)], None)], 7
+        )
+        books.close()
+        report = cluster.audit()
+        assert report.findings == []
+        assert report.money["INR"].on_the_way == on_the_way + change
 
 
 def test_a_file_is_recovered_again_after_it_was_lost_again(cluster):

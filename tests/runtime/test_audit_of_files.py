@@ -96,6 +96,7 @@ ALTERATIONS = [
     ("entry gone", "HDFC", "DELETE FROM journal WHERE sequence = 3", "chain: HDFC: records 3 to 3: 0 are there, 1 were written (link 2)"),
     ("entry gone: which", "HDFC", "DELETE FROM journal WHERE sequence = 3", f"atomicity: HDFC: payment {ID} of alice: committed by the gateway in epoch 1; neither posted nor held here"),
     ("amount altered", "HDFC", "UPDATE journal SET amount_minor = 900 WHERE sequence = 3", f"atomicity: HDFC: payment {ID} of alice: posted as 900 INR from @ICICI/INR to bob; decided was 100 INR from @ICICI/INR to bob"),
+    ("currency altered", "HDFC", "UPDATE journal SET currency = 'USD' WHERE sequence = 3", f"atomicity: HDFC: payment {ID} of alice: posted as 100 USD from @ICICI/INR to bob; decided was 100 INR from @ICICI/INR to bob"),
     ("payee altered", "HDFC", "UPDATE journal SET credit_account = 'alice' WHERE sequence = 3", f"atomicity: HDFC: payment {ID} of alice: posted as 100 INR from @ICICI/INR to alice"),
     ("outcome altered", "HDFC", "UPDATE journal SET outcome = 3 WHERE sequence = 3", f"atomicity: HDFC: payment {ID} of alice: aborted here, committed by the gateway in epoch 1"),
     ("epoch altered", "HDFC", "UPDATE journal SET epoch = 2 WHERE sequence = 3", f"atomicity: HDFC: payment {ID} of alice: posted here for epoch 2; the gateway's decision is: committed in epoch 1"),
@@ -105,11 +106,15 @@ ALTERATIONS = [
     ("posted and aborted", "HDFC", "DROP INDEX journal_by_transaction; INSERT INTO journal SELECT 4, payment_id, payer, epoch, 3, 0, '', '', 0, '', at_us FROM journal WHERE sequence = 3", f"atomicity: HDFC: payment {ID} of alice: aborted here, committed by the gateway in epoch 1"),
     ("entry planted", "SBI", "INSERT INTO journal VALUES (9, zeroblob(16), 'eve', 1, 2, 0, 'bob', 'alice', 5, 'INR', 7)", "atomicity: SBI: payment 00000000-0000-0000-0000-000000000000 of eve: posted here, and the gateway has no decision on it"),
     ("opening planted", "SBI", "INSERT INTO journal VALUES (9, NULL, 'bob', 0, 2, 0, 'alice', 'bob', 5, 'INR', 7)", "double entry: SBI: entry 9 belongs to no payment and opens no account"),
+    ("opening for another", "SBI", "INSERT INTO journal VALUES (9, NULL, 'bob', 0, 2, 0, '@paid-in/INR', 'alice', 5, 'INR', 7)", "double entry: SBI: entry 9 belongs to no payment and opens no account"),
     ("never chained", "SBI", "INSERT INTO journal VALUES (9, NULL, 'bob', 0, 2, 0, 'alice', 'bob', 5, 'INR', 7)", "chain: SBI: 1 records after 2 were never chained"),
+    ("chain gone", "SBI", "DELETE FROM link; DELETE FROM heard", "chain: SBI: 2 records after 0 were never chained"),
     ("hold planted", "SBI", "INSERT INTO hold VALUES (NULL, zeroblob(16), 'bob', 1, 'bob', '@ICICI/INR', 5, 'INR', 7)", "double entry: SBI: account bob has posted, held, incoming 1000, 0, 0; journal and holds give 1000, 5, 0"),
     ("hold of an epoch to come", "SBI", "INSERT INTO hold VALUES (NULL, zeroblob(16), 'bob', 2, 'bob', '@ICICI/INR', 5, 'INR', 7)", "holds: SBI: payment 00000000-0000-0000-0000-000000000000 of bob: held here for epoch 2, which has not begun"),
     ("hold of what is posted", "HDFC", "INSERT INTO hold SELECT NULL, payment_id, payer, epoch, debit_account, credit_account, amount_minor, currency, at_us FROM journal WHERE sequence = 3", f"holds: HDFC: payment {ID} of alice: held here, though it is posted"),
+    ("hold of another try in place of an entry", "HDFC", "INSERT INTO hold SELECT NULL, payment_id, payer, 0, debit_account, credit_account, amount_minor, currency, at_us FROM journal WHERE sequence = 3; DELETE FROM journal WHERE sequence = 3", f"atomicity: HDFC: payment {ID} of alice: committed by the gateway in epoch 1; neither posted nor held here"),
     ("overdraft", "HDFC", "PRAGMA ignore_check_constraints = 1; UPDATE account SET posted = -5 WHERE name = 'bob'", "double entry: HDFC: account bob is overdrawn: -5"),
+    ("overdraft by what is held", "SBI", "PRAGMA ignore_check_constraints = 1; UPDATE account SET held = 1001 WHERE name = 'bob'", "double entry: SBI: account bob is overdrawn: -1"),
     ("link gone", "HDFC", "DELETE FROM link WHERE number = 1", "chain: HDFC: links 1 to 1 of the chain are gone"),
     ("heard altered", "HDFC", "UPDATE heard SET hash = zeroblob(32)", "chain: HDFC: records 3 to 3 are not what was written (link 2)"),
     ("decision altered", "gateway", "UPDATE decision SET amount_minor = 5", "chain: gateway: records 1 to 1 are not what was written (link 1)"),
@@ -134,6 +139,21 @@ def test_what_a_hand_altered_is_found(paid_once, tmp_path, monkeypatch, case, pa
     assert any(found.startswith(said.format(payment_id)) for found in findings(cluster)), findings(cluster)
 
 
+def test_an_act_that_was_planted_before_anything_was_decided_is_found(cluster):
+    cluster.stop()
+    planted = "INSERT INTO resolution VALUES (7, zeroblob(16), 'bob', 9, 0, 'eve', 'restored', 7)"
+    alter(cluster.paths["gateway"], planted)
+    assert findings(cluster) == ["chain: gateway: 1 acts of operators were never chained"]
+
+
+def test_a_hold_that_would_credit_another_than_was_decided_is_found(cluster):
+    payment_id = cluster.pay(deaf="HDFC")
+    cluster.stop()
+    alter(cluster.paths["HDFC"], "UPDATE hold SET credit_account = 'alice'")
+    said = "held as 100 INR from @ICICI/INR to alice; decided was 100 INR from @ICICI/INR to bob"
+    assert f"holds: HDFC: payment {payment_id} of alice: {said}" in findings(cluster)
+
+
 def test_what_an_operator_resolved_is_told_and_no_fault(paid_once, tmp_path):
     """A hold and an alarm of an epoch that the gateway has not begun, as its records are older."""
     cluster = paid_once[0].copy(tmp_path)
@@ -152,6 +172,17 @@ def test_what_an_operator_resolved_is_told_and_no_fault(paid_once, tmp_path):
     report = cluster.audit()
     assert report.findings == []
     assert [(each.who, each.why) for each in report.resolutions] == [("eve", "restored")]
+    another_try = "INSERT INTO contradiction VALUES (2, zeroblob(16), 'bob', 8, 'SBI holds it', 'epoch 1', 7)"
+    alter(gateway, another_try)
+    assert [line.partition(":")[0] for line in findings(cluster)] == ["atomicity"]
+    alter(gateway, "DELETE FROM contradiction WHERE epoch = 8")
+    alter(cluster.paths["SBI"], "UPDATE hold SET epoch = 10")
+    assert [line.partition(":")[0] for line in findings(cluster)] == ["holds"]
+    alter(cluster.paths["SBI"], "UPDATE hold SET epoch = 9")
+    posted = "INSERT INTO journal VALUES (9, zeroblob(16), 'bob', 9, 2, 0, 'bob', '@HDFC/INR', 5, 'INR', 7)"
+    alter(cluster.paths["SBI"], posted)
+    assert any("posted here, and the gateway has no decision on it" in line for line in findings(cluster))
+    alter(cluster.paths["SBI"], "DELETE FROM journal WHERE sequence = 9")
     alter(gateway, "UPDATE resolution SET who = 'bob'")
     said = "acts of operators after record 1 are not what was written (link 2)"
     assert findings(cluster) == [f"chain: gateway: {said}"]
@@ -223,7 +254,7 @@ def told(payment_id, outcome, amount_minor=100):
 
 
 def test_what_clients_were_told_must_be_on_record(cluster):
-    paid, refused, strange = cluster.pay(), cluster.pay(99_999), cluster.pay()
+    paid, refused, strange, abroad = cluster.pay(), cluster.pay(99_999), cluster.pay(), cluster.pay()
     unknown = type(paid)(int=5)
     cluster.stop()
     truth = [told(paid, Outcome.COMMITTED), told(refused, Outcome.DECLINED, 99_999), told(unknown, None)]
@@ -233,13 +264,17 @@ def test_what_clients_were_told_must_be_on_record(cluster):
         told(refused, Outcome.COMMITTED, 99_999),
         told(unknown, Outcome.COMMITTED),
         told(strange, Outcome.COMMITTED, 5),
+        told(abroad, Outcome.COMMITTED)._replace(currency="USD"),
     ]
     assert findings(cluster, *lies) == [
         f"told: client: payment {paid} of alice: was told declined; on record is: committed",
         f"told: client: payment {refused} of alice: was told committed; on record is: declined",
         f"told: client: payment {unknown} of alice: was told committed; on record is: no decision",
-        f"told: client: payment {strange} of alice: was told committed; on record is: committed, with other parties"
-        " or another amount",
+        *(
+            f"told: client: payment {each} of alice: was told committed; on record is: committed, with other parties"
+            " or another amount"
+            for each in (strange, abroad)
+        ),
     ]
     assert findings(cluster, told(paid, None)) == [
         f"told: client: payment {paid} of alice: was told that it will not be paid; on record is: committed"
@@ -256,6 +291,16 @@ def test_a_file_that_is_in_use_or_gone_is_said(cluster):
     cluster.paths["SBI"].unlink()
     with pytest.raises(DatabaseUnusable, match=r"there is no database .*SBI\.db"):
         cluster.audit()
+
+
+def test_what_is_on_its_way_adds_up_over_all_parts(cluster, monkeypatch):
+    monkeypatch.setattr("nodes.core.audit._SUSPECTS_AT_ONCE", 3)
+    for _ in range(7):
+        cluster.pay(5, deaf="HDFC")
+    cluster.stop()
+    report = cluster.audit()
+    assert report.findings == []
+    assert report.money["INR"].on_the_way == 35
 
 
 def test_many_payments_are_looked_at_in_parts(cluster, monkeypatch):
