@@ -18,6 +18,8 @@ from orchestrator.inspection.log_lines import LogLine
 
 _TROUBLE = ("exited", "kill", "backoff", "fatal", "not-ready", "chaos", "fault", "stopped")
 """Events of the supervisor that may be why a node did not answer."""
+_THAWED = "chaos: resumed"
+"""The one act of chaos that ends trouble."""
 _AROUND_US = 1_000_000
 """What happened to nodes so long before and after a payment is shown with it."""
 _IN_DOUBT, _POSTED = bank_pb2.TRANSACTION_STATE_PREPARED, bank_pb2.TRANSACTION_STATE_COMMITTED
@@ -86,6 +88,8 @@ def _conclude_without_decision(evidence: Evidence) -> str:
     item = evidence.item
     why = evidence.silent.get("gateway")
     away = f", since the gateway cannot be asked ({why})" if why else ""
+    if end := _find_end(evidence):
+        return f"{end}{_silence_of(why)}."
     held = [bank.bank for bank in evidence.banks if _has(bank, _IN_DOUBT)]
     if held:
         return f"It is in doubt: {_and(held)} voted yes, and will do as the gateway decides{away}."
@@ -98,6 +102,25 @@ def _conclude_without_decision(evidence: Evidence) -> str:
         return f"It was sent and its outcome is not known to the client{away}; {said}."
     why = f" ({item.reason})" if item.reason else ""
     return f"It was not begun: the client's outbox has it as {item.state.name.lower()}{why}."
+
+
+def _find_end(evidence: Evidence) -> str:
+    """Say how it ended, if a bank or the client knows that without the gateway; else nothing."""
+    posted = [bank.bank for bank in evidence.banks if _has(bank, _POSTED)]
+    if posted:
+        return f"It was paid: {_and(posted)} posted it, which the gateway alone can have decided"
+    item = evidence.item
+    if item is None or item.state not in (State.COMMITTED, State.DECLINED):
+        return ""
+    how = "paid" if item.state is State.COMMITTED else f"not paid ({item.reason.replace('_', ' ')})"
+    return f"It was {how}: the client was told so, which is final"
+
+
+def _silence_of(why: str | None) -> str:
+    """Say why the gateway's word is missing of what is final."""
+    if why:
+        return f"; the gateway cannot be asked ({why})"
+    return "; the gateway has no record of it, as if its file were an old copy: see `cluster audit`"
 
 
 def _why_declined(evidence: Evidence) -> str:
@@ -131,7 +154,8 @@ def _trouble_of(evidence: Evidence, banks: Iterable[str]) -> str:
 
 
 def _is_trouble(moment: Moment) -> bool:
-    return moment.what.startswith(_TROUBLE) or " is away: " in moment.what
+    is_of_node = moment.what.startswith(_TROUBLE) and not moment.what.startswith(_THAWED)
+    return is_of_node or " is away: " in moment.what
 
 
 def _banks_of(payment: Any) -> list[str]:
@@ -216,7 +240,8 @@ def _of_event(line: LogLine) -> Moment:
         case "started" if who != "supervisor":
             what = f"started in epoch {fields.get('epoch')}"
         case event:
-            who, what = str(fields.get("node") or "supervisor"), f"{event}: {fields.get('text')}"
+            who, text = str(fields.get("node") or "supervisor"), fields.get("text")
+            what = f"{event}: {text}" if text else str(event)
     return Moment(_microseconds(line.time), who, what)
 
 

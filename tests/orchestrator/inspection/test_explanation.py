@@ -69,6 +69,12 @@ SENTENCES = [
     ("in doubt", Evidence(ID, banks=[bank("HDFC", HELD)], silent={"gateway": "the gateway is away"}), "It is in doubt: HDFC voted yes, and will do as the gateway decides, since the gateway cannot be asked (the gateway is away)."),
     ("never sent", Evidence(ID, item(State.NEVER_SENT), silent={"gateway": "the gateway is away"}), "It has not been sent: it waits in the outbox, since the gateway cannot be asked (the gateway is away)."),
     ("unknown", Evidence(ID, item(State.UNKNOWN)), "It was sent and its outcome is not known to the client; the client asks again until the gateway answers."),
+    ("posted, the gateway away", Evidence(ID, banks=[bank("HDFC", POSTED), bank("ICICI", HELD)], silent={"gateway": "the gateway is away"}), "It was paid: HDFC posted it, which the gateway alone can have decided; the gateway cannot be asked (the gateway is away)."),
+    ("heard committed, all away", Evidence(ID, item(State.COMMITTED), silent={"gateway": "the gateway is away"}), "It was paid: the client was told so, which is final; the gateway cannot be asked (the gateway is away)."),
+    ("heard declined, all away", Evidence(ID, item(State.DECLINED, "insufficient_funds"), silent={"gateway": "the gateway is away"}), "It was not paid (insufficient funds): the client was told so, which is final; the gateway cannot be asked (the gateway is away)."),
+    ("heard committed, no record", Evidence(ID, item(State.COMMITTED)), "It was paid: the client was told so, which is final; the gateway has no record of it, as if its file were an old copy: see `cluster audit`."),
+    ("heard committed, held, the gateway away", Evidence(ID, item(State.COMMITTED), banks=[bank("HDFC", HELD)], silent={"gateway": "the gateway is away"}), "It was paid: the client was told so, which is final; the gateway cannot be asked (the gateway is away)."),
+    ("cancelled", Evidence(ID, item(State.CANCELLED)), "It was not begun: the client's outbox has it as cancelled."),
     ("refused", Evidence(ID, item(State.REFUSED, "no such bank")), "It was not begun: the client's outbox has it as refused (no such bank)."),
 ]  # fmt: skip
 
@@ -109,3 +115,14 @@ def test_the_timeline_merges_all_that_has_a_record_of_it():
         "13 ICICI: posted",
         "14 client: heard committed",
     ]
+
+
+def test_a_node_that_was_thawed_long_before_is_no_trouble_of_a_payment():
+    thawed = event(4, "HDFC", "chaos", "resumed: process 7 thawed")
+    evidence = Evidence(ID, trace=trace(Outcome.COMMITTED), events=[FROZEN, thawed])
+    assert [moment.who for moment in make_timeline(evidence)] == ["gateway", "gateway"]
+
+
+def test_an_event_without_words_is_its_name_alone():
+    evidence = Evidence(ID, trace=trace(Outcome.COMMITTED), events=[event(11, "SBI", "stopping", "")])
+    assert (11_000_000, "SBI", "stopping") in make_timeline(evidence)
