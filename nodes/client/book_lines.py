@@ -15,7 +15,7 @@ from interbank.v1 import audit_pb2 as pb
 from interbank.v1 import bank_pb2, operator_pb2
 
 from nodes.client.client import AuditLine, BankInspector, OperatorClient
-from nodes.client.errors import CutGone
+from nodes.client.errors import CutGone, NotFound
 from nodes.client.spool import Spool
 from nodes.core.books import BankBooks, Chain, GatewayBooks, Page
 from nodes.core.chain import Head, Heard
@@ -51,7 +51,7 @@ def read_books(
 ) -> Iterator[tuple[GatewayBooks, list[BankBooks]]]:
     """Take a cut and give all records of that moment, valid until the end of the block.
 
-    Raises `nodes.client.ClientError`.
+    Raises `nodes.client.ClientError`; `NotFound` if the cut has a bank that is not among ``banks``.
     """
     with ExitStack() as spools:
         cut, (decided, *journals) = _read_cut(spools, gateway, banks, _CUTS_TRIED)
@@ -75,6 +75,9 @@ def _read_cut(
 def _read_all(
     spools: ExitStack, cut: operator_pb2.TakeCutResponse, gateway: AuditLine, banks: Mapping[str, BankInspector]
 ) -> list[_Read]:
+    unknown = [each.bank for each in cut.banks if each.bank not in banks]
+    if unknown:
+        raise NotFound(f"the gateway has banks that are not known here: {', '.join(unknown)}")
     heads: list[tuple[AuditLine, bank_pb2.ChainHead]] = [(gateway, cut.head)]
     heads += [(banks[each.bank], each.head) for each in cut.banks]
     with ThreadPoolExecutor(len(heads)) as threads:

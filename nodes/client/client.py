@@ -138,6 +138,7 @@ class _Line:
         self._tls = tls
         self._interceptors = interceptors
         self._peer = peer or Identity(tls.identity.cluster, PeerKind.GATEWAY)
+        self._whom = self._peer.name or "the gateway"
         self._renewing = threading.Lock()
         self._open()
 
@@ -163,11 +164,11 @@ class _Line:
             return find()(request, **options)
         except grpc.RpcError as error:
             if error.code() not in _MENDED_BY_RENEWAL or not self._renew(tls):
-                raise explain(error) from error
+                raise explain(error, self._whom) from error
         try:
             return find()(request, **options)
         except grpc.RpcError as error:
-            raise explain(error) from error
+            raise explain(error, self._whom) from error
 
     def _renew(self, failed: Tls) -> bool:
         """Go over to the certificate that lies on disk; tell whether it is another than the one that failed."""

@@ -71,13 +71,13 @@ class Broken(ClientError):
     """The other side failed in a way it should not; its log knows more."""
 
 
-def explain(error: grpc.RpcError) -> ClientError:
-    """Return our error for gRPC's."""
+def explain(error: grpc.RpcError, who: str = "the gateway") -> ClientError:
+    """Return our error for gRPC's, of a call to ``who``."""
     code, details = error.code(), make_visible(error.details() or "")
     retry_after_s = _read_retry_after_s(error)
     if code is grpc.StatusCode.UNAVAILABLE and retry_after_s is None:
-        return _explain_unavailable(details)
-    return _explain_code(code, details, _read_violations(error), retry_after_s)
+        return _explain_unavailable(details, who)
+    return _explain_code(code, details, _read_violations(error), retry_after_s, who)
 
 
 def explain_refused(refused: pb.RefusedRequest) -> ClientError:
@@ -88,7 +88,11 @@ def explain_refused(refused: pb.RefusedRequest) -> ClientError:
 
 
 def _explain_code(
-    code: grpc.StatusCode, details: str, violations: Sequence[tuple[str, str]], retry_after_s: float | None
+    code: grpc.StatusCode,
+    details: str,
+    violations: Sequence[tuple[str, str]],
+    retry_after_s: float | None,
+    who: str = "the gateway",
 ) -> ClientError:
     if code is grpc.StatusCode.UNAVAILABLE:
         return GatewayAway(details, retry_after_s)
@@ -97,10 +101,10 @@ def _explain_code(
     if code in (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.OUT_OF_RANGE):
         return Malformed(details, violations)
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
-        return OutcomeUnknown("the gateway did not answer in time")
+        return OutcomeUnknown(f"{who} did not answer in time")
     if code is grpc.StatusCode.CANCELLED and details in ("", code.name):
         # Of a call that this side takes back, gRPC says who did.
-        return OutcomeUnknown("the gateway has dropped the call")
+        return OutcomeUnknown(f"{who} has dropped the call")
     kind = _KINDS.get(code, Broken)
     return kind(details if kind is not Broken else f"{code.name}: {details}")
 
@@ -116,11 +120,11 @@ _KINDS: dict[grpc.StatusCode, type[ClientError]] = {
 }
 
 
-def _explain_unavailable(details: str) -> ClientError:
-    """Tell a gateway that is away from one that refuses our certificate: gRPC says UNAVAILABLE to both."""
+def _explain_unavailable(details: str, who: str) -> ClientError:
+    """Tell a node that is away from one that refuses our certificate: gRPC says UNAVAILABLE to both."""
     if any(word in details.lower() for word in _MISTRUST_WORDS):
         return NotTrusted(f"the certificates of the two sides do not fit: {details}")
-    return GatewayAway("the gateway is away")
+    return GatewayAway(f"{who} is away")
 
 
 def _details(error: grpc.RpcError) -> Status:

@@ -17,7 +17,13 @@ _EVERY_S = 5.0
 
 
 @click.command()
-@click.option("-w", "--watch", "is_watched", is_flag=True, help="Audit again and again, until Ctrl-C.")
+@click.option(
+    "-w",
+    "--watch",
+    "is_watched",
+    is_flag=True,
+    help="Audit again and again, until Ctrl-C, also while a node is away.",
+)
 @click.option("--files", "is_of_files", is_flag=True, help="Audit the files of a cluster that has stopped.")
 @click.option(
     "--outbox",
@@ -42,21 +48,46 @@ def audit(*, is_watched: bool, is_of_files: bool, outbox: Path | None, output: s
       cluster audit --files --outbox /backup/outbox.db
       cluster audit -o json | jq '.findings[]'
     """
+    from nodes.client import ClientError
+
+    while True:
+        try:
+            report = _look(folder, outbox, is_of_files=is_of_files)
+        except ClientError as error:
+            if not is_watched:
+                raise
+            for line in (str(error), *getattr(error, "__notes__", ())):
+                click.echo(f"{_time_of_day()}cannot be told: {line}", err=True)
+        else:
+            described = [json.dumps(_make_document(report))] if output == "json" else _describe(report, is_watched)
+            click.echo("\n".join(described))
+            if not is_watched:
+                sys.exit(AUDIT_FAILED if report.findings else 0)
+        time.sleep(_EVERY_S)
+
+
+def _look(folder: ClusterFolder, outbox: Path | None, *, is_of_files: bool) -> Any:
+    """Audit once. What fails because cluster.yaml was changed since `up` has notes that say so."""
+    from nodes.client import ClientError
     from orchestrator.inspection.auditing import audit_files, audit_running
+    from orchestrator.inspection.cluster_state import describe_nodes
+    from orchestrator.inspection.drift import find_drift
     from orchestrator.layout.config import load
 
     config = load(folder.config)
     told_in = outbox or (folder.outbox if folder.outbox.exists() else None)
-    while True:
-        if is_of_files:
-            report = audit_files(folder, config.banks, told_in)
-        else:
-            report = audit_running(config, folder, told_in)
-        for line in [json.dumps(_make_document(report))] if output == "json" else _describe(report, is_watched):
-            click.echo(line)
-        if not is_watched:
-            sys.exit(AUDIT_FAILED if report.findings else 0)
-        time.sleep(_EVERY_S)
+    if is_of_files:
+        return audit_files(folder, config.banks, told_in)
+    try:
+        return audit_running(config, folder, told_in)
+    except ClientError as error:
+        for line in find_drift(config, describe_nodes(folder)):
+            error.add_note(line)
+        raise
+
+
+def _time_of_day() -> str:
+    return f"{datetime.now().astimezone():%H:%M:%S}  "
 
 
 def _describe(report: Any, is_watched: bool) -> list[str]:
@@ -64,7 +95,7 @@ def _describe(report: Any, is_watched: bool) -> list[str]:
 
     seen = f"{report.decisions:,} decisions, {report.entries:,} entries | {report.in_doubt} in doubt"
     verdict = f"FAILED: {len(report.findings)} found wrong" if report.findings else "all agrees"
-    time_of_day = f"{datetime.now().astimezone():%H:%M:%S}  " if is_watched else ""
+    time_of_day = _time_of_day() if is_watched else ""
     resolved = [
         f"resolved by {each.who} as {'committed' if each.commit else 'aborted'}: payment"
         f" {format_payment_id(each.payment_id)} of {each.payer}, epoch {each.epoch}: {each.why}"

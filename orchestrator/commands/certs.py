@@ -73,9 +73,6 @@ def list_(*, output: str, folder: ClusterFolder) -> None:
 _OVERLAP = "With --tokens: how long older logins hold; 0s ends them."
 
 
-_OVERLAP = "With --tokens: how long older logins hold; 0s ends them."
-
-
 @certs.command()
 @click.argument("names", metavar="[NODE]...", nargs=-1)
 @click.option("--ca", "is_authority", is_flag=True, help="Let another authority take over, then all certificates.")
@@ -154,8 +151,12 @@ def renew(*, output: str, folder: ClusterFolder) -> None:
     with FolderLock(folder.state / "up.lock") as lock:
         lock.take(within_s=_OTHERS_END_WITHIN_S)
         demand_authority(config, folder)
+        is_any = False
         for change in renew_leafs(config, folder):
+            is_any = True
             tell(output, f"certificates: {change}", certificate=change.path.stem, why=change.why)
+    if not is_any:
+        click.echo("certificates: all serve, and none ends within a week", err=True)
 
 
 @certs.command()

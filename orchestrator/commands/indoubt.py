@@ -2,12 +2,14 @@
 
 import getpass
 import json
+import sys
 import time
 from typing import Any
 
 import click
 
 from orchestrator.commands.options import folder_option, output_option
+from orchestrator.console.exit_codes import FAILED, OK
 from orchestrator.console.outcome import tell
 from orchestrator.layout.folder import ClusterFolder
 
@@ -24,6 +26,7 @@ def ls(*, output: str, folder: ClusterFolder) -> None:
     """List what each bank holds in doubt, how long, and what the gateway says of it.
 
     A payment that is under way is among them for some milliseconds: that is no trouble.
+    Exit code: 1 when a bank cannot be asked.
 
     \b
     Examples:
@@ -45,10 +48,11 @@ def ls(*, output: str, folder: ClusterFolder) -> None:
             amount = show_amount(hold.amount_minor, hold.currency)
             who = format_payment_id(hold.key.payment_id), hold.key.payer, str(hold.key.epoch)
             rows.append((bank, *who, age, amount, said))
-        for line in format_columns(rows) if held else ["Nothing is in doubt."]:
+        for line in format_columns(rows) if held else [] if silent else ["Nothing is in doubt."]:
             click.echo(line)
     for bank, why in silent.items():
-        click.echo(f"{bank} cannot be asked: {why}", err=True)
+        click.echo(f"what {bank} holds cannot be told: {why}", err=True)
+    sys.exit(FAILED if silent else OK)
 
 
 @indoubt.command()

@@ -1,6 +1,7 @@
 """`cluster up`: make what is missing, start the supervisor, wait until all nodes serve."""
 
 import argparse
+import json
 import os
 import shlex
 import sys
@@ -13,6 +14,7 @@ from orchestrator.commands.options import DURATION, FILE, open_folder, output_op
 from orchestrator.console.progress import Progress
 from orchestrator.inspection.status import exit_code
 from orchestrator.inspection.status_view import show_status
+from orchestrator.layout.accounts import read_users
 from orchestrator.layout.config import ClusterConfig, load
 from orchestrator.layout.folder import ClusterFolder
 from orchestrator.lifecycle.planning import make_plan
@@ -46,7 +48,11 @@ def _demand_open(_: click.Context, __: click.Parameter, descriptor: int | None) 
 @click.option(
     "--wait", "wait_s", type=DURATION, default="30s", show_default=True, help="How long for all to serve."
 )
-@click.option("--dry-run", is_flag=True, help="Only say what would be started.")
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Only say what would be started, or what is wrong with the configuration and users.",
+)
 # For a command that makes a cluster for itself: the cluster ends with this pipe.
 @click.option("--lifeline-fd", type=int, callback=_demand_open, hidden=True)
 @output_option
@@ -57,7 +63,8 @@ def up(
 
     Certificates that are missing or about to expire are made first. In a cluster that is up
     already as well, since nodes take them while they run, as they do accounts that users.json
-    has more; nothing else is changed there.
+    has more; nothing else is changed there, and what cluster.yaml says otherwise than the nodes
+    that run is told: `down` and `up` take it.
 
     \b
     Exit code: as that of `cluster status`; 0 when all serve.
@@ -70,14 +77,19 @@ def up(
     config = load(folder.config)
     obey(folder.crash_order("up") if config.is_test else None)
     if dry_run:
-        _show_plan(make_plan(config, folder))
+        read_users(config)
+        _show_plan(make_plan(config, folder), output)
     elif foreground:
         _stay(config, folder, lifeline_fd)
     else:
         _start(config, folder, wait_s, output, lifeline_fd)
 
 
-def _show_plan(plan: Plan) -> None:
+def _show_plan(plan: Plan, output: str) -> None:
+    if output == "json":
+        nodes = [{"name": each.name, "address": each.address, "command": each.command} for each in plan.launches]
+        click.echo(json.dumps({"nodes": nodes}, indent=2))
+        return
     for launch in plan.launches:
         click.echo(f"{launch.name} at {launch.address}: {shlex.join(launch.command)}")
 
@@ -104,6 +116,7 @@ def _start(
     nodes, is_settled, is_new = bring_up(config, folder, wait_s, lifeline_fd)
     show_status(nodes, output)
     _show_failures(nodes)
+    _warn_of_drift(config, folder, nodes)
     if not is_settled:
         click.echo(f"Not all serve after {wait_s:g} s; they are still being started: cluster status -w", err=True)
     if exit_code(nodes) == 0:
@@ -142,10 +155,14 @@ def _refresh(config: ClusterConfig, folder: ClusterFolder) -> None:
 
     with FolderLock(folder.state / "up.lock") as lock:
         lock.take(within_s=_OTHERS_END_WITHIN_S)
+        nodes: Nodes = ask(folder.control_socket, {"do": "status"})["nodes"]
+        # A bank that does not run yet takes nothing; that it does not is said afterwards.
+        absent = set(config.banks) - {each["name"] for each in nodes}
         changed = set()
         for node, what in refresh(config, folder):
             changed.add(node)
-            click.echo(what, err=True)
+            if node not in absent:
+                click.echo(what, err=True)
     for each in ask(folder.control_socket, {"do": "status"})["nodes"] if changed else ():
         if each["name"] in changed and each["state"] == "FATAL":
             ask(folder.control_socket, {"do": "restart", "node": each["name"]})
@@ -185,6 +202,23 @@ def _show_failures(nodes: Nodes) -> None:
             click.echo(f"\n{node['name']} could not be started: {node['reason']}", err=True)
             for line in node["last_lines"]:
                 click.echo(f"  {line}", err=True)
+
+
+def _warn_of_drift(config: ClusterConfig, folder: ClusterFolder, nodes: Nodes) -> None:
+    from orchestrator.inspection.checks import find_strays
+    from orchestrator.inspection.drift import find_drift
+
+    running = {node["name"] for node in nodes}
+    books = [path for path in find_strays(config, folder) if path.suffix == ".db" and path.stem not in running]
+    lines = [
+        *find_drift(config, nodes),
+        *(
+            f"{path} has the books of no bank in cluster.yaml: no audit is whole without a bank that has paid"
+            for path in books
+        ),
+    ]
+    for line in lines:
+        click.echo(click.style(line, fg="yellow"), err=True)
 
 
 def _warn_of_test_profile(config: ClusterConfig) -> None:

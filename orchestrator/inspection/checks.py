@@ -46,6 +46,7 @@ def examine(folder: ClusterFolder) -> Iterator[Finding]:
     yield from _check_users(config)
     yield from _check_certificates(config, folder)
     yield from _check_ports(config, folder)
+    yield from _check_running(config, folder)
     yield from _check_leftovers(config, folder)
 
 
@@ -145,6 +146,14 @@ def _check_ports(config: ClusterConfig, folder: ClusterFolder) -> Iterator[Findi
             yield Finding("ports", "ok", f"{address} is free")
 
 
+def _check_running(config: ClusterConfig, folder: ClusterFolder) -> Iterator[Finding]:
+    from orchestrator.inspection.cluster_state import describe_nodes
+    from orchestrator.inspection.drift import find_drift
+
+    for line in find_drift(config, describe_nodes(folder)):
+        yield Finding("configuration", "warn", *line.split(": ", 1))
+
+
 def _check_leftovers(config: ClusterConfig, folder: ClusterFolder) -> Iterator[Finding]:
     """Look for what a crash, or a bank that is no more, left behind."""
     from orchestrator.supervision.lock import is_held
@@ -153,7 +162,7 @@ def _check_leftovers(config: ClusterConfig, folder: ClusterFolder) -> Iterator[F
         *((path, "is half written; remove it") for path in find_half_written(folder.certs, folder.state)),
         *(
             (path, "is of no bank in cluster.yaml; move it away, or add the bank")
-            for path in _strays(config, folder)
+            for path in find_strays(config, folder)
         ),
     ]
     if folder.control_socket.exists() and not is_held(folder.supervisor_lock):
@@ -164,7 +173,8 @@ def _check_leftovers(config: ClusterConfig, folder: ClusterFolder) -> Iterator[F
         yield Finding("leftovers", "ok", "none")
 
 
-def _strays(config: ClusterConfig, folder: ClusterFolder) -> Iterator[Path]:
+def find_strays(config: ClusterConfig, folder: ClusterFolder) -> Iterator[Path]:
+    """Yield the books and certificates of banks that cluster.yaml does not have."""
     for pattern, suffix in (("state/*.db", ".db"), ("certs/bank/*.crt", ".crt")):
         for path in sorted(folder.root.glob(pattern)):
             name = path.name.removesuffix(suffix)

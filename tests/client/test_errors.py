@@ -52,6 +52,18 @@ def test_a_call_that_the_gateway_dropped_is_told_from_one_that_was_taken_back(de
 
 
 @pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        (CODE.UNAVAILABLE, "HDFC is away"),
+        (CODE.DEADLINE_EXCEEDED, "HDFC did not answer in time"),
+        (CODE.CANCELLED, "HDFC has dropped the call"),
+    ],
+)
+def test_it_is_said_which_node_was_called(code, said):
+    assert str(explain(Failed(code), "HDFC")) == said
+
+
+@pytest.mark.parametrize(
     ("code", "kind"),
     [
         (CODE.CANCELLED, OutcomeUnknown),

@@ -66,6 +66,31 @@ def test_a_dry_run_makes_nothing(shop: Shop) -> None:
     assert sorted(path.name for path in shop.folder.iterdir()) == ["cluster.yaml", "users.json"]
 
 
+def test_a_dry_run_is_told_to_a_program_as_json(shop: Shop) -> None:
+    nodes = json.loads(shop.run("up", "--dry-run", "-o", "json").stdout)["nodes"]
+    assert [(node["name"], node["address"]) for node in nodes] == [
+        (name, f"localhost:{port}") for name, port in shop.ports.items()
+    ]
+    assert "nodes.bank" in nodes[1]["command"]
+
+
+def test_a_dry_run_tells_what_is_wrong_with_the_users(shop: Shop) -> None:
+    users = shop.folder / "users.json"
+    good = users.read_text()
+    try:
+        users.write_text(good.replace("customer", "king"))
+        shown = shop.run("up", "--dry-run")
+    finally:
+        users.write_text(good)
+    assert shown.returncode == 1
+    assert "users[0].role: must be customer, operator or auditor" in shown.stderr
+
+
+def test_what_banks_hold_cannot_be_told_of_a_cluster_that_is_down(shop: Shop) -> None:
+    shown = shop.run("indoubt", "ls")
+    assert (shown.returncode, shown.stdout) == (1, "")
+
+
 def test_up_serves_shows_and_warns(shop: Shop) -> None:
     shown = shop.run("up")
     assert shown.returncode == 0, shown.stderr
@@ -82,6 +107,53 @@ def test_a_second_up_says_so_and_changes_nothing(shop: Shop) -> None:
     assert {name: node["pid"] for name, node in shop.nodes().items()} == {
         name: node["pid"] for name, node in before.items()
     }
+
+
+def test_what_cluster_yaml_has_otherwise_than_the_cluster_that_runs_is_told(shop: Shop) -> None:
+    config = shop.folder / "cluster.yaml"
+    before = config.read_text()
+    added, removed = before.replace("}}", f"}}, SBI: {{address: localhost:{free_port()}}}}}"), before
+    try:
+        config.write_text(added)
+        shown = shop.run("up")
+        assert "SBI is in cluster.yaml, and not in the cluster that runs: `cluster down`" in shown.stderr
+        assert "accounts" not in shown.stderr
+        assert "SBI is in cluster.yaml, and not in the cluster that runs" in shop.run("doctor").stdout
+        config.write_text(removed.replace("HDFC", "AXIS"))
+        (shop.folder / "users.json").write_text((shop.folder / "users.json").read_text().replace("HDFC", "AXIS"))
+        audited = shop.run("audit")
+        assert audited.returncode == 1
+        assert audited.stderr.startswith("error: the gateway has banks that are not known here: HDFC\n")
+        assert "error: HDFC runs, and is not in cluster.yaml: `cluster down`" in audited.stderr
+    finally:
+        config.write_text(before)
+        (shop.folder / "users.json").write_text((shop.folder / "users.json").read_text().replace("AXIS", "HDFC"))
+        for path in shop.folder.glob("*/**/SBI*"):
+            path.unlink()
+
+
+def test_a_watched_audit_goes_on_while_a_node_is_away(shop: Shop) -> None:
+    shop.run("chaos", "pause", "HDFC", "--hold")
+    command = [sys.executable, "-P", "-m", "orchestrator", "audit", "-w"]
+    watch = subprocess.Popen(
+        command, cwd=shop.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, bufsize=1
+    )
+    try:
+        assert watch.stdout is not None
+        assert watch.stderr is not None
+        assert "cannot be told: " in watch.stderr.readline()
+        shop.run("chaos", "resume", "HDFC")
+        assert "all agrees" in watch.stdout.readline()
+    finally:
+        watch.kill()
+        watch.communicate()
+        shop.run("chaos", "resume", "HDFC")
+
+
+def test_renewing_says_so_when_there_is_nothing_to_renew(shop: Shop) -> None:
+    shown = shop.run("certs", "renew")
+    assert shown.returncode == 0
+    assert shown.stderr == "certificates: all serve, and none ends within a week\n"
 
 
 def test_what_the_cluster_keeps_is_its_users_alone(shop: Shop) -> None:

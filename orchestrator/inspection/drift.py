@@ -1,0 +1,30 @@
+"""Where the cluster that runs is not the one that cluster.yaml describes: the file was changed since `up`."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from orchestrator.layout.config import ClusterConfig
+
+_TAKEN = "`cluster down`, then `cluster up` takes what cluster.yaml says"
+
+
+def find_drift(config: ClusterConfig, nodes: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return a line for each node that ``nodes``, those of the supervisor, and cluster.yaml do not share."""
+    running = {node["name"]: node["address"] for node in nodes}
+    return [
+        *(
+            f"{name} is in cluster.yaml, and not in the cluster that runs: {_TAKEN}"
+            for name in config.addresses
+            if name not in running
+        ),
+        *(
+            f"{name} runs at {running[name]}, and is at {address} in cluster.yaml: {_TAKEN}"
+            for name, address in config.addresses.items()
+            if name in running and running[name] != address
+        ),
+        *(
+            f"{name} runs, and is not in cluster.yaml: {_TAKEN}"
+            for name in running
+            if name not in config.addresses
+        ),
+    ]
