@@ -35,7 +35,9 @@ from nodes.gateway.logins import Logins
 from nodes.gateway.loop import Asked, GatewayLoop
 from nodes.gateway.store import GatewayStore
 from nodes.runtime.access import Caller, Login, current_caller
+from nodes.runtime.capacity import Capacity
 from nodes.runtime.crash_points import reach
+from nodes.runtime.pace import Pace
 from nodes.runtime.refusal import RequestRefused
 from nodes.runtime.rpc import Context
 from nodes.runtime.turns import Inbox
@@ -45,6 +47,11 @@ _PAGE_SIZE_MAX = 500
 _PAY_MANY_ITEMS_MAX = 4096
 _PAY_MANY_OPEN_MAX = 4096
 """Payments of one stream that may be under way; beyond that its next message is not read."""
+_PAY_MANY_ITEMS_AT_ONCE = 2048
+"""Payments of all streams that are begun at once: some 40 ms."""
+_PAGES_MAX = 64
+"""Pages of history that are asked for and not yet sent, each some 100 KB at most; one certificate has half."""
+_ROWS_AT_ONCE = 500
 _NEWEST = 2**63 - 1
 _RETRY_AFTER_S = 0.5
 
@@ -70,6 +77,9 @@ class PaymentService(payment_pb2_grpc.PaymentServiceServicer):
         self._loop = loop
         self._store = store
         self._audit = audit
+        self._pages = Capacity("pages of history", _PAGES_MAX)
+        self._page_pace = Pace(_ROWS_AT_ONCE, rest_share=1)
+        self._stream_pace = Pace(_PAY_MANY_ITEMS_AT_ONCE, rest_share=1)
 
     # -- logins -----------------------------------------------------------------
 
@@ -119,7 +129,7 @@ class PaymentService(payment_pb2_grpc.PaymentServiceServicer):
         self, request_iterator: AsyncIterator[pb.PayManyRequest], context: Context
     ) -> AsyncIterator[pb.PayManyResponse]:
         """Carry out many payments a message; results go back as they come, gathered."""
-        stream = _PaymentStream(current_caller(), self._loop, self._audit)
+        stream = _PaymentStream(current_caller(), self._loop, self._audit, self._stream_pace)
         reading = asyncio.create_task(stream.read(request_iterator))
         try:
             async for response in stream.responses():
@@ -148,12 +158,21 @@ class PaymentService(payment_pb2_grpc.PaymentServiceServicer):
         """Show a page of the user's payments, newest first."""
         user = _subject(request.user)
         size = min(request.page_size, _PAGE_SIZE_MAX) if request.page_size > 0 else _PAGE_SIZE
-        decisions = self._store.history(user, _parse_page_token(request.page_token), size + 1)
+        before = _parse_page_token(request.page_token)
+        self._take_page(current_caller().thumbprint, context)
+        await self._page_pace.begin(size)
+        decisions = self._store.history(user, before, size + 1)
         page = decisions[:size]
         return pb.ListPaymentsResponse(
             payments=[write_decision(decision, user) for decision in page],
             next_page_token=str(page[-1].sequence) if len(decisions) > size else "",
         )
+
+    def _take_page(self, thumbprint: str, context: Context) -> None:
+        """Take a place for a page until all of it is sent: who asks and does not read would have memory filled."""
+        self._pages.demand_room()
+        self._pages.take(thumbprint)
+        context.add_done_callback(lambda _: self._pages.give_back(thumbprint))  # type: ignore[arg-type]  # a protocol
 
     # -- balances ---------------------------------------------------------------
 
@@ -183,10 +202,11 @@ class PaymentService(payment_pb2_grpc.PaymentServiceServicer):
 class _PaymentStream:
     """The payments of one PayMany call: begun as they come, answered as they end."""
 
-    def __init__(self, caller: Caller, loop: GatewayLoop, audit: PaymentAudit) -> None:
+    def __init__(self, caller: Caller, loop: GatewayLoop, audit: PaymentAudit, pace: Pace) -> None:
         self._caller = caller
         self._audit = audit
         self._loop = loop
+        self._pace = pace
         self._results: Inbox[pb.PayResult | None] = Inbox()
         self._under_way = 0
         self._has_room = asyncio.Event()
@@ -198,6 +218,7 @@ class _PaymentStream:
             async for request in requests:
                 reach("gateway.pay-many.read")
                 _demand_few(len(request.payments))
+                await self._pace.begin(max(1, len(request.payments)))
                 self._begin_all(request.payments)
                 if self._under_way > _PAY_MANY_OPEN_MAX:
                     self._has_room.clear()

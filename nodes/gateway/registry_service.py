@@ -7,7 +7,7 @@ import grpc
 from interbank.v1 import registry_pb2 as pb
 from interbank.v1 import registry_pb2_grpc
 
-from nodes.core.messages import TransactionKey
+from nodes.core.messages import Decide, TransactionKey
 from nodes.core.names import is_address
 from nodes.core.soundness import Unsound, demand_sound_keys
 from nodes.gateway.conversions import read_keys, write_decides
@@ -15,11 +15,15 @@ from nodes.gateway.loop import GatewayLoop
 from nodes.gateway.store import GatewayStore
 from nodes.runtime.access import current_caller
 from nodes.runtime.audit_log import AuditLog
+from nodes.runtime.capacity import Capacity
 from nodes.runtime.crash_points import reach
+from nodes.runtime.pace import Pace
 from nodes.runtime.refusal import RequestRefused
 from nodes.runtime.rpc import Context
 
 _INQUIRY_MAX = 1_000
+_INQUIRIES_MAX = 32
+"""Inquiries under way; a bank that is sound has one, or two when an operator asks for it."""
 _MOVES_AT_ONCE = 10
 _MOVE_EACH_S = 2.0
 
@@ -41,6 +45,8 @@ class RegistryService(registry_pb2_grpc.RegistryServiceServicer):
         self._audit = audit
         self._reach = reach
         self._clock = clock
+        self._pace = Pace(_INQUIRY_MAX, rest_share=1)
+        self._inquiries = Capacity("inquiries", _INQUIRIES_MAX)
         self._moves: dict[str, tuple[float, float]] = {}
 
     async def RegisterBank(self, request: pb.RegisterBankRequest, context: Context) -> pb.RegisterBankResponse:
@@ -78,14 +84,23 @@ class RegistryService(registry_pb2_grpc.RegistryServiceServicer):
             raise RequestRefused(
                 grpc.StatusCode.INVALID_ARGUMENT, f"transactions: {said}", [("transactions", said)]
             )
-        transactions = read_keys(request.transactions)
+        thumbprint = current_caller().thumbprint
+        self._inquiries.demand_room()
+        self._inquiries.take(thumbprint)
+        try:
+            await self._pace.begin(max(1, len(request.transactions)))
+            decides = await self._inquire(bank, read_keys(request.transactions))
+        finally:
+            self._inquiries.give_back(thumbprint)
+        return pb.GetDecisionsResponse(decisions=write_decides(decides))
+
+    async def _inquire(self, bank: str, transactions: list[TransactionKey]) -> list[Decide]:
         try:
             demand_sound_keys(transactions)
         except Unsound as error:
             raise RequestRefused(grpc.StatusCode.INVALID_ARGUMENT, f"transactions.{error}") from error
         self._demand_part(bank, transactions)
-        decides = await self._loop.inquire(bank, transactions)
-        return pb.GetDecisionsResponse(decisions=write_decides(decides))
+        return await self._loop.inquire(bank, transactions)
 
     def _demand_part(self, bank: str, transactions: list[TransactionKey]) -> None:
         """Refuse a bank that asks about a transaction of others: it could hold nothing of it."""

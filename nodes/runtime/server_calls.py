@@ -104,6 +104,7 @@ class ServerCalls:
         self._unary_calls = Capacity("calls", UNARY_CALLS_MAX)
         self._looks = Capacity("looks", UNARY_CALLS_MAX)
         self._streams = Capacity("streams", STREAMS_MAX)
+        self._watches = Capacity("watches", STREAMS_MAX)
         self._refusals = Refusals(time.monotonic)
         self._waiting = 0
         self._live = LiveStreams()
@@ -214,7 +215,7 @@ class ServerCalls:
             lines = incoming.lines
             try:
                 lines.opened()
-                with self._hold(incoming) as caller:
+                with self._hold(incoming, self._streams) as caller:
                     # Who opens a stream learns at once that it was let in, and by what id it is logged.
                     await context.send_initial_metadata(((REQUEST_ID_KEY, incoming.request_id),))
                     requests = lines.watch(self._read(asked, method, caller))
@@ -243,7 +244,8 @@ class ServerCalls:
             lines = incoming.lines
             try:
                 lines.opened()
-                with self._hold(incoming):
+                # Not of the streams' room: anybody may watch, and would keep the gateway from its banks.
+                with self._hold(incoming, self._watches):
                     response = await behaviour(demand_message(asked), context)
                 lines.closed()
             except asyncio.CancelledError:
@@ -346,14 +348,14 @@ class ServerCalls:
         return caller
 
     @contextmanager
-    def _hold(self, incoming: _Incoming) -> Iterator[Caller]:
+    def _hold(self, incoming: _Incoming, capacity: Capacity) -> Iterator[Caller]:
         """Let a stream in, if it may and there is room, and keep it in view until it ends."""
-        caller = self._admit(incoming, self._streams)
+        caller = self._admit(incoming, capacity)
         try:
             with self._live.hold(incoming.context):
                 yield caller
         finally:
-            self._streams.give_back(caller.thumbprint)
+            capacity.give_back(caller.thumbprint)
 
     async def _read(self, asked: AsyncIterator[Request], method: str, caller: Caller) -> AsyncIterator[Message]:
         """Pass a stream's requests on, for as long as whoever sends them may: a login can end meanwhile."""

@@ -11,6 +11,7 @@ from nodes.core.messages import Decision, Outcome, Reason
 from nodes.core.names import Identity, PeerKind
 from nodes.gateway.payment_service import _PAY_MANY_OPEN_MAX, _PaymentStream
 from nodes.runtime.access import Caller, Login
+from nodes.runtime.pace import Pace
 
 ALICE = Caller(Identity("payments.local", PeerKind.CLIENT, "shell"), "thumbprint", Login("alice", 1, "id", 2e9))
 
@@ -48,7 +49,7 @@ class Call:
         self.read = 0
         self.results = []
         self._messages = asyncio.Queue()
-        self._stream = _PaymentStream(ALICE, self.loop, Audit())
+        self._stream = _PaymentStream(ALICE, self.loop, Audit(), Pace(10_000, rest_share=1))
         self._tasks = [asyncio.create_task(self._stream.read(self._requests())), asyncio.create_task(self._take())]
 
     async def send(self, *payments):

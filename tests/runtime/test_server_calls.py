@@ -205,6 +205,20 @@ async def test_streams_beyond_what_a_node_carries_are_shed(tmp_path, monkeypatch
         assert await stub.PayMany(iter([]), timeout=5, metadata=[LOGGED_IN]).read() is grpc.aio.EOF
 
 
+async def test_who_watches_a_nodes_health_takes_no_room_of_the_streams_and_has_bounds(tmp_path, monkeypatch):
+    monkeypatch.setattr(server_calls, "STREAMS_MAX", 1)
+    async with serving(tmp_path) as served, served.client() as channel:
+        health = health_pb2_grpc.HealthStub(channel)
+        watch = health.Watch(health_pb2.HealthCheckRequest())
+        await watch.read()
+        assert (
+            await fails(health.Watch(health_pb2.HealthCheckRequest()).read())
+        ).code() is CODE.RESOURCE_EXHAUSTED
+        stub = payment_pb2_grpc.PaymentServiceStub(channel)
+        assert await stub.PayMany(iter([]), timeout=5, metadata=[LOGGED_IN]).read() is grpc.aio.EOF
+        watch.cancel()
+
+
 async def test_bytes_that_are_no_message_are_refused_without_what_the_parser_thought(served):
     async with served.client() as channel:
         call = channel.unary_unary("/interbank.v1.PaymentService/Login")

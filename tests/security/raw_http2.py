@@ -68,6 +68,10 @@ class RawConnection:
             return False
         return True
 
+    def close(self) -> None:
+        """Hang up."""
+        self._line.close()
+
     def received(self) -> Iterator[tuple[int, bytes]]:
         """Yield (type, payload) of the frames that come, until the other side ends or is silent for 10 s."""
         buffer = b""

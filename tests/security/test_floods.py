@@ -1,19 +1,24 @@
 """A26 and A25: one client floods the gateway; another pays on, and the gateway stays as small as it was."""
 
 import json
+import socket
+import struct
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any
 
+import grpc
 import psutil
 import pytest
 from interbank.v1 import payment_pb2
 
 from nodes.core.names import PeerKind
-from tests.running_nodes import Caller
+from nodes.runtime.tls import TlsFiles
+from tests.running_nodes import Caller, wait_until
 from tests.security.floods import FLOODS, Target
+from tests.security.raw_http2 import DATA, END_HEADERS, HEADERS, SETTINGS, RawConnection, call_headers, frame
 from tests.security.site import CODE, Site
 
 pytestmark = pytest.mark.cluster
@@ -56,6 +61,35 @@ def paying(site: Site) -> Iterator[None]:
 def size_of(site: Site) -> int:
     size: int = psutil.Process(site.nodes.processes["gateway"].pid).memory_info().rss
     return size
+
+
+def ask_unread(site: Site, files: TlsFiles, user: str, count: int) -> RawConnection:
+    """Ask for so many pages of history on a connection that takes no byte of what is answered."""
+    request = payment_pb2.ListPaymentsRequest(page_size=500).SerializeToString()
+    headers = call_headers("PaymentService/ListPayments", *site.as_user(user, files))
+    host, port = site.host_and_port("gateway")
+    plain = socket.create_connection((host, port), timeout=10)
+    line = site.tls_context(files).wrap_socket(plain, server_hostname=site.peer("gateway").tls_name)
+    connection = RawConnection(line)
+    connection.send(frame(SETTINGS, struct.pack(">HI", 4, 0)))
+    for stream in range(1, 2 * count, 2):
+        connection.send(frame(HEADERS, headers, flags=END_HEADERS, stream=stream))
+        connection.send(frame(DATA, bytes(1) + struct.pack(">I", len(request)) + request, flags=1, stream=stream))
+    return connection
+
+
+def test_who_asks_for_pages_and_reads_none_is_refused_more_and_others_get_theirs(site):
+    hoarder, other = site.leaf(PeerKind.CLIENT, "hoarder"), site.leaf(PeerKind.CLIENT, "reader")
+    as_hoarder, as_other = site.as_user("alice", hoarder), site.as_user("bob", other)
+
+    def list_payments(files: TlsFiles, metadata: Any) -> grpc.StatusCode:
+        return site.call("PaymentService/ListPayments", files=files, metadata=metadata).code
+
+    with closing(ask_unread(site, hoarder, "alice", 40)) as connection:
+        wait_until(lambda: list_payments(hoarder, as_hoarder) is CODE.RESOURCE_EXHAUSTED, "a refusal")
+        assert connection.attend()
+        assert list_payments(other, as_other) is CODE.OK
+    wait_until(lambda: list_payments(hoarder, as_hoarder) is CODE.OK, "room")
 
 
 @pytest.mark.parametrize("name", FLOODS)
