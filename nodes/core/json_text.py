@@ -98,6 +98,21 @@ class JsonDocument:
             path.append(None if piece == "{" else 0)
 
 
+def read_json(text: str) -> Any:
+    """Return the value of a JSON text; raises ValueError with its first mistake, an equal key included."""
+    document = JsonDocument(text)
+    if document.mistakes:
+        raise ValueError(str(document.mistakes[0]))
+    return document.value
+
+
+def demand_text(value: object) -> str:
+    """Return a text; raises TypeError for whatever else JSON may hold."""
+    if not isinstance(value, str):
+        raise TypeError(f"must be a text, not {kind(value)}")
+    return value
+
+
 def format_path(path: KeyPath) -> str:
     """Write the way to a value: ``users[2].role``; empty for the whole document."""
     written = ""

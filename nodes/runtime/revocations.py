@@ -13,12 +13,12 @@ gRPC shows only that a name matched, so a successor has one more name, which say
 answers in its holder's place fails the handshake.
 """
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from nodes.core.json_text import demand_text, read_json
 from nodes.core.names import Identity, parse_identity
 
 Revoked = Mapping[Identity, int]
@@ -35,8 +35,7 @@ class RevocationsUnusable(Exception):
 def load_revocations(path: Path) -> Revoked:
     """Read the file; raises `RevocationsUnusable`, also if it is not there: nothing is un-revoked by its loss."""
     try:
-        rows = json.loads(path.read_text(encoding="utf-8"))["revoked"]
-        return MappingProxyType(dict(map(_read_row, rows)))
+        return MappingProxyType(_read_rows(read_json(path.read_text(encoding="utf-8"))["revoked"]))
     except FileNotFoundError as error:
         raise RevocationsUnusable(f"there is no file {path}: `cluster up` makes an empty one") from error
     except OSError as error:
@@ -56,8 +55,18 @@ def demanded_name(identity: Identity, revoked: Revoked) -> str:
     return identity.tls_name if since is None else successor_name(identity, since)
 
 
+def _read_rows(rows: Any) -> dict[Identity, int]:
+    if not isinstance(rows, list):
+        raise TypeError("'revoked' must be a list")
+    revoked: dict[Identity, int] = {}
+    for identity, since in map(_read_row, rows):
+        # Of two rows that somebody has put together, the lesser takes nothing back.
+        revoked[identity] = max(since, revoked.get(identity, 0))
+    return revoked
+
+
 def _read_row(row: Any) -> tuple[Identity, int]:
     since = row["before"]
     if type(since) is not int or not 0 < since < _SECONDS_MAX:
         raise ValueError(f"'before' must be whole seconds since 1970, not {since!r}")
-    return parse_identity(row["identity"]), since
+    return parse_identity(demand_text(row["identity"])), since

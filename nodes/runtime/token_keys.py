@@ -29,6 +29,8 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_public_key,
 )
 
+from nodes.core.json_text import demand_text, read_json
+
 _KEY_BYTES_MAX = 64 * 1024
 _SECONDS_MAX = 2**40
 _HOW_TO_RENEW = "delete it and let `cluster up` make another (all users log in again)"
@@ -86,7 +88,7 @@ def load_token_key(path: Path) -> ec.EllipticCurvePrivateKey:
 def load_retired(path: Path) -> tuple[RetiredKey, ...]:
     """Read the keys that sign no more; none if there is no such file. Raises `TokenKeyUnusable`."""
     try:
-        return tuple(map(_read_row, json.loads(path.read_text(encoding="utf-8"))["retired"]))
+        return tuple(map(_read_row, read_json(path.read_text(encoding="utf-8"))["retired"]))
     except FileNotFoundError:
         return ()
     except OSError as error:
@@ -131,7 +133,7 @@ def _read_row(row: Any) -> RetiredKey:
     until = row["until"]
     if type(until) is not int or not 0 <= until < _SECONDS_MAX:
         raise ValueError(f"'until' must be whole seconds since 1970, not {until!r}")
-    return RetiredKey(read_public_key(row["public_key"]), until)
+    return RetiredKey(read_public_key(demand_text(row["public_key"])), until)
 
 
 def _encode(content: bytes) -> str:

@@ -98,6 +98,8 @@ def _check_profile(value: object) -> object:
 def _check_path(value: object) -> object:
     if value == "":
         raise ValueError("must be the path of a file; leave the key out for the default")
+    if isinstance(value, str) and not value.isprintable():
+        raise ValueError(f"{value!r} is not the path of a file")
     return value
 
 
@@ -268,8 +270,9 @@ def _find_clashes(document: YamlDocument) -> Iterator[Mistake]:
     keys = [("gateway", "address"), *(("banks", name, "address") for name in banks)]
     taken: dict[str, str] = {}
     for key in keys:
-        address = document.block(*key[:-1]).get("address", GatewayConfig().address if len(key) == 2 else "")
-        port = address.rpartition(":")[2] if isinstance(address, str) and is_address(address) else ""
+        written = document.block(*key[:-1]).get("address", GatewayConfig().address if len(key) == 2 else "")
+        address = written if isinstance(written, str) else ""
+        port = address.rpartition(":")[2] if is_address(address) else ""
         other = taken.setdefault(port.lstrip("0"), ".".join(key)) if port else ".".join(key)
         if other != ".".join(key):
             yield Mistake(document.find_line(key), ".".join(key), f"port {port} is that of {other} as well")

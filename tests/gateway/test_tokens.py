@@ -419,7 +419,15 @@ def test_retired_keys_are_read_from_beside_the_key(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", '{"retired": [{"until": 5}]}', '{"retired": [{"public_key": "x", "until": 5}]}']
+    "text",
+    [
+        "",
+        "[]",
+        '{"retired": [{"until": 5}]}',
+        '{"retired": [{"public_key": "x", "until": 5}]}',
+        '{"retired": [{"public_key": 5, "until": 5}]}',
+        "[" * 100_000,
+    ],
 )
 def test_a_file_that_is_no_list_of_retired_keys_is_refused(tmp_path: Path, text: str) -> None:
     path = save(tmp_path / "token.key", NEXT_KEY)

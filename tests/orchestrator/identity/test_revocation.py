@@ -109,6 +109,10 @@ def test_nobody_else_is(folder, name, said):
         '{"revoked": [{"identity": "spiffe://payments.test/bank/HDFC", "before": "now"}]}',
         '{"revoked": [{"identity": "spiffe://payments.test/bank/HDFC", "before": true}]}',
         '{"revoked": [{"identity": "HDFC", "before": 5}]}',
+        '{"revoked": [{"identity": 5, "before": 5}]}',
+        '{"revoked": ""}',
+        '{"revoked": [{"identity": "spiffe://payments.test/bank/HDFC", "before": 5}], "revoked": []}',
+        "[" * 100_000,
     ],
 )
 def test_a_file_that_is_no_list_of_revocations_is_refused_and_not_overwritten(folder, text):
@@ -116,6 +120,12 @@ def test_a_file_that_is_no_list_of_revocations_is_refused_and_not_overwritten(fo
     with pytest.raises(RevocationsUnusable, match=r"revoked.json is no list of revocations"):
         ensure(folder)
     assert folder.revoked.read_text() == text
+
+
+def test_of_two_rows_that_name_the_same_one_the_lesser_takes_nothing_back(folder):
+    rows = [{"identity": "spiffe://payments.test/bank/HDFC", "before": before} for before in (2_000, 1_000)]
+    folder.revoked.write_text(json.dumps({"revoked": rows}))
+    assert list(load_revocations(folder.revoked).values()) == [2_000]
 
 
 def test_the_file_is_plain_to_read(folder):
