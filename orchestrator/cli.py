@@ -84,8 +84,11 @@ def main() -> None:
     color = False if os.environ.get("NO_COLOR") else None
     try:
         code = cluster.main(prog_name="cluster", standalone_mode=False, color=color)
-    except click.ClickException as error:
+    except click.UsageError as error:
         error.show()
+        sys.exit(error.exit_code)
+    except click.ClickException as error:
+        click.echo(f"error: {error.format_message()}", err=True)
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted", err=True)

@@ -59,15 +59,15 @@ def recover(database: Path, banks: Mapping[str, Path], who: str, why: str, *, is
     With ``is_trial`` nothing is changed. Raises `DatabaseUnusable` and `Unrecoverable`.
     """
     made = database.with_name(f"{database.name}.recovering")
-    with open_banks(banks) as books:
-        _demand_sound(books)
-        _remove(made)
-        if database.exists():
-            old = GatewayStore.open(database)
-            old.copy_to(made)
-            old.close()
-        rebuilt = _write(made, books, who, why)
     try:
+        with open_banks(banks) as books:
+            _demand_sound(books)
+            _remove(made)
+            if database.exists():
+                old = GatewayStore.open(database)
+                old.copy_to(made)
+                old.close()
+            rebuilt = _write(made, books, who, why)
         _audit(made, banks)
         kept = None if is_trial else _put_in_place(made, database)
     finally:

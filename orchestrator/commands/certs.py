@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from orchestrator.commands.options import DURATION, folder_option, output_option
+from orchestrator.commands.options import DURATION, Group, folder_option, output_option
 from orchestrator.console.outcome import tell
 from orchestrator.layout.folder import ClusterFolder
 
@@ -20,7 +20,7 @@ _WAIT = click.option(
 )
 
 
-@click.group()
+@click.group(cls=Group)
 def certs() -> None:
     """Look at the certificates of the cluster, and replace them while it runs."""
 

@@ -9,7 +9,7 @@ from orchestrator.commands import chaos_links
 from orchestrator.commands.chaos_crash import crash, points
 from orchestrator.commands.chaos_matrix import matrix
 from orchestrator.commands.chaos_run import run
-from orchestrator.commands.options import DURATION, folder_option, output_option
+from orchestrator.commands.options import DURATION, Group, folder_option, output_option
 from orchestrator.console.outcome import tell
 from orchestrator.layout.folder import ClusterFolder
 from orchestrator.supervision.control import ask, follow
@@ -17,7 +17,7 @@ from orchestrator.supervision.control import ask, follow
 _SILENT_AFTER_S = 5.0
 
 
-@click.group()
+@click.group(cls=Group)
 def chaos() -> None:
     """Break nodes, and the links between them, on purpose.
 

@@ -8,13 +8,13 @@ from typing import Any
 
 import click
 
-from orchestrator.commands.options import folder_option, output_option
+from orchestrator.commands.options import Group, folder_option, output_option
 from orchestrator.console.exit_codes import FAILED, OK
 from orchestrator.console.outcome import tell
 from orchestrator.layout.folder import ClusterFolder
 
 
-@click.group()
+@click.group(cls=Group)
 def indoubt() -> None:
     """Look at what banks have promised and not heard of; have them ask; settle what no record settles."""
 

@@ -9,6 +9,7 @@ import click
 from orchestrator.layout.folder import ClusterFolder, find_config
 
 _DURATION = re.compile(r"(\d{1,6}(?:\.\d{1,3})?)(ms|s|m|h)")
+_SENTENCE_MAX = 1000
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -28,6 +29,17 @@ DURATION = _Duration()
 """Seconds, from ``500ms``, ``30s``, ``5m`` or ``1h``."""
 
 
+class Group(click.Group):
+    """Commands of one kind, each with its whole line in the help; click cuts them at the edge of a terminal."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the first sentence of each."""
+        commands = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
+        lines = [(name, command.get_short_help_str(limit=_SENTENCE_MAX)) for name, command in commands if command]
+        with formatter.section("Commands"):
+            formatter.write_dl(lines)
+
+
 def open_folder(_: click.Context, __: click.Parameter, file: Path) -> ClusterFolder:
     """Do as `demand_folder`; the callback of `folder_option`."""
     return demand_folder(file)
@@ -45,7 +57,7 @@ def demand_folder(file: Path) -> ClusterFolder:
 
 FILE: dict[str, Any] = {
     "default": find_config,
-    "show_default": "cluster.yaml here or above",
+    "show_default": "cluster.yaml here or above, else beside ./cluster",
     "type": click.Path(path_type=Path, resolve_path=True),
     "envvar": "CLUSTER_FILE",
     "metavar": "FILE",

@@ -7,11 +7,11 @@ from typing import Any
 import click
 
 from nodes.core.visible_text import make_visible
-from orchestrator.commands.options import folder_option, output_option
+from orchestrator.commands.options import Group, folder_option, output_option
 from orchestrator.layout.folder import ClusterFolder
 
 
-@click.group()
+@click.group(cls=Group)
 def payment() -> None:
     """Look into payments with the operator's certificate."""
 
@@ -84,17 +84,17 @@ def _describe(trace: Any) -> list[str]:
     lines = [
         f"{show_amount(payment.amount_minor, payment.currency)}"
         f" from {payment.payer_account} to {payment.payee_account}",
-        f"gateway: {describe_outcome(payment)}, asked for at {_time(payment.created_at.ToMicroseconds())},"
-        f" decided at {_time(payment.decided_at.ToMicroseconds())}, epoch {trace.epoch}",
     ]
-    rows = []
+    asked, decided = (_time(each.ToMicroseconds()) for each in (payment.created_at, payment.decided_at))
+    said = f"{describe_outcome(payment)}, asked for at {asked}, decided at {decided}, epoch {trace.epoch}"
+    rows = [("gateway:", said)]
     for bank in trace.banks:
         if bank.error:
             rows.append((f"{bank.bank}:", f"cannot be asked: {make_visible(bank.error)}"))
         for known in bank.transactions:
             state = bank_pb2.TransactionState.Name(known.state).removeprefix("TRANSACTION_STATE_").lower()
             rows.append((f"{bank.bank}:", f"{state} at {_time(known.at_us)}, epoch {known.key.epoch}"))
-    return lines + (format_columns(rows) if rows else ["no bank has it on record"])
+    return lines + format_columns(rows) + ([] if rows[1:] else ["no bank has it on record"])
 
 
 def _time(at_us: int) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from orchestrator.commands.options import folder_option, output_option
+from orchestrator.commands.options import Group, folder_option, output_option
 from orchestrator.console.outcome import tell
 from orchestrator.layout.folder import ClusterFolder
 from orchestrator.lifecycle.starting import is_answering
@@ -21,7 +21,7 @@ class NotRecovered(Exception):
     """The records could not be made anew; the message says why, and what is needed."""
 
 
-@click.group()
+@click.group(cls=Group)
 def recover() -> None:
     """Make lost records anew from what others have on record."""
 

@@ -12,7 +12,7 @@ from nodes.runtime.crash_points import obey
 from nodes.runtime.lifeline import parse_descriptor
 from orchestrator.commands.options import DURATION, FILE, open_folder, output_option
 from orchestrator.console.progress import Progress
-from orchestrator.inspection.status import exit_code
+from orchestrator.inspection.status import exit_code, list_warnings
 from orchestrator.inspection.status_view import show_status
 from orchestrator.layout.accounts import read_users
 from orchestrator.layout.config import ClusterConfig, load
@@ -118,7 +118,8 @@ def _start(
     _show_failures(nodes)
     _warn_of_drift(config, folder, nodes)
     if not is_settled:
-        click.echo(f"Not all serve after {wait_s:g} s; they are still being started: cluster status -w", err=True)
+        advice = "see what is marked with !" if list_warnings(nodes) else "they are still being started"
+        click.echo(f"Not all serve after {wait_s:g} s; {advice}: cluster status -w", err=True)
     if exit_code(nodes) == 0:
         click.echo(_describe_next(is_new), err=True)
         _warn_of_test_profile(config)
@@ -175,6 +176,12 @@ def _wait_until_settled(folder: ClusterFolder, progress: Progress, wait_s: float
         )
     except NotInTime as late:
         return late.nodes, False
+    except KeyboardInterrupt:
+        progress.end()
+        click.echo(
+            "The cluster goes on starting: `cluster status -w` shows it, `cluster down` stops it.", err=True
+        )
+        raise
     return nodes, True
 
 
@@ -240,8 +247,9 @@ def _warn_of_demo_passwords(config: ClusterConfig) -> None:
 
 def _describe_next(is_new: bool) -> str:
     first = "The cluster is up." if is_new else "The cluster is up already."
-    # From a checkout it is the script there that was called.
-    name = "./cluster" if "CLUSTER_HOME" in os.environ else "cluster"
+    # From a checkout it is the script there that was called, from wherever that was.
+    home = os.environ.get("CLUSTER_HOME")
+    name = shlex.quote(f"{os.path.relpath(home)}/cluster") if home else "cluster"
     return f"""{first} What to do next:
   {name} shell      log in, pay, look
   {name} status -w  watch the nodes

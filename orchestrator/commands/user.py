@@ -7,10 +7,10 @@ from pathlib import Path
 
 import click
 
-from orchestrator.commands.options import output_option
+from orchestrator.commands.options import Group, output_option
 
 
-@click.group()
+@click.group(cls=Group)
 def user() -> None:
     """Help with users.json, the only place where users come from."""
 

@@ -72,7 +72,9 @@ def _connect(path: Path, within_s: float | None) -> socket.socket:
             connection.connect(short)
     except (FileNotFoundError, ConnectionRefusedError) as error:
         connection.close()
-        raise SupervisorAway(f"no supervisor runs in {path.parent.parent}") from error
+        raise SupervisorAway(
+            f"no supervisor runs in {path.parent.parent}: `cluster up` starts the cluster"
+        ) from error
     except BaseException:
         connection.close()
         raise

@@ -94,7 +94,7 @@ def test_an_auditor_looks_at_everyones_accounts_and_a_customer_at_no_one_elses(c
 def test_the_operator_sees_a_payment_at_the_gateway_and_both_banks(cluster):
     paid = cluster.shell_json("alice", "pay bob@HDFC 1 from ICICI")["payment"]
     shown = cluster.run("payment", "show", paid["payment_id"]).stdout
-    assert "gateway: committed" in shown
+    assert "gateway:  committed" in shown
     for bank in ("HDFC", "ICICI"):
         assert re.search(rf"{bank}: +committed at ", shown)
     missing = cluster.run("payment", "show", "01890a5d-ac96-774b-bcce-b302099a8057", expect=1)

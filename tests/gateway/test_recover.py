@@ -214,6 +214,7 @@ def test_what_is_not_sound_or_not_needed_changes_nothing(cluster, node, statemen
     with pytest.raises((Unrecoverable, BooksAltered, DatabaseUnusable), match=said):
         run(cluster)
     assert cluster.paths["gateway"].read_bytes() == before
+    assert list(cluster.paths["gateway"].parent.glob("*.recovering*")) == []
 
 
 def test_an_old_copy_that_decided_otherwise_is_refused_by_the_audit_of_what_was_made(cluster):

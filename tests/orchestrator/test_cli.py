@@ -103,7 +103,7 @@ def test_an_unknown_command_is_a_wrong_use():
             ConfigMistaken(Path("cluster.yaml"), [Mistake(3, "a", "is wrong"), Mistake(1, "b", "is, too")]),
             ["error: cluster.yaml:1: b: is, too", "error: cluster.yaml:3: a: is wrong"],
         ),
-        (click.ClickException("not now"), ["Error: not now"]),
+        (click.ClickException("not now"), ["error: not now"]),
     ],
 )
 def test_what_people_can_mend_is_a_line_for_each_mistake(call, capsys, error, said):
@@ -197,6 +197,21 @@ def leaves(command, words=()):
             yield from leaves(command.get_command(context, name), (*words, name))
     else:
         yield " ".join(words), command
+
+
+def groups(command):
+    """Yield each command that only has others."""
+    if isinstance(command, click.Group):
+        yield command
+        for name in command.list_commands(click.Context(command)):
+            yield from groups(command.get_command(click.Context(command), name))
+
+
+def test_the_line_of_each_command_in_the_help_is_whole():
+    for group in groups(cli.cluster):
+        shown = group.get_help(click.Context(group)).partition("Commands:")[2]
+        assert shown
+        assert "..." not in shown.replace("-e '...'", "")
 
 
 @pytest.mark.parametrize(("words", "command"), [pytest.param(*leaf, id=leaf[0]) for leaf in leaves(cli.cluster)])

@@ -1,8 +1,10 @@
 """When `up` has waited long enough."""
 
+from pathlib import Path
+
 import pytest
 
-from orchestrator.commands.up import _is_settled
+from orchestrator.commands.up import _describe_next, _is_settled
 
 
 def nodes(**states: str) -> list[dict[str, object]]:
@@ -35,3 +37,19 @@ def test_up_waits_for_whatever_may_still_come_and_for_nothing_else(
     states: dict[str, str], is_settled: bool
 ) -> None:
     assert _is_settled(nodes(**states)) is is_settled
+
+
+@pytest.mark.parametrize(
+    ("home", "called"),
+    [(".", "./cluster shell "), ("..", "../cluster shell "), (None, "  cluster shell ")],
+    ids=["in the checkout", "below it", "installed"],
+)
+def test_what_to_do_next_is_written_as_it_can_be_called_from_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, home: str | None, called: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    if home is None:
+        monkeypatch.delenv("CLUSTER_HOME", raising=False)
+    else:
+        monkeypatch.setenv("CLUSTER_HOME", str((tmp_path / home).resolve()))
+    assert called in _describe_next(is_new=True)

@@ -5,11 +5,11 @@ import threading
 
 import pytest
 
-from nodes.client import GatewayAway, Outbox, OutcomeUnknown, State
+from nodes.client import Balances, GatewayAway, Outbox, OutcomeUnknown, State
 from orchestrator.shell.language import parse
 from orchestrator.shell.passwords import Passwords
 from orchestrator.shell.rendering import render_json, render_text
-from orchestrator.shell.session import CannotDo, LoggedIn, NamedOnly, ShellSession
+from orchestrator.shell.session import CannotDo, LoggedIn, NamedOnly, Seen, ShellSession
 from tests.orchestrator.fake_gateway import FakeGateway
 
 DEADLINE_S = 10.0
@@ -78,6 +78,11 @@ def test_a_payment_is_on_disk_before_it_is_sent(desk):
     desk.gateway.pay = look_then_pay
     desk.do("pay bob@HDFC 1 from ICICI")
     assert kept[0] is not None
+
+
+def test_who_has_no_account_is_told_so():
+    assert render_text(Seen(Balances((), ()))) == ["No accounts."]
+    assert render_text(Seen(Balances((), ("SBI",)))) == ["SBI is away; its balance is not known now."]
 
 
 def test_a_line_that_is_refused_here_leaves_nothing_in_the_outbox(desk):
