@@ -9,7 +9,8 @@
 4. `nemesis` breaks what the schedule says, when it says so.
 5. Then all is healed; callers settle what they do not know yet; the cluster is stopped.
 6. `judge` compares what anyone was told with the database files, by the audit and by
-   rules of its own about histories. Nothing is asked of a running node.
+   rules of its own about histories. Nothing is asked of a running node. A campaign in which
+   nobody paid, or nothing was broken that should have been, has failed: it proves nothing.
 7. `report` writes the verdict, a page with pictures, JUnit, and the bundle for a replay.
 
 Times are seconds since the campaign began, on the one monotonic clock of the machine.

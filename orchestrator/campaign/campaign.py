@@ -65,7 +65,7 @@ class Campaign:
             self._cluster.down()
             self._recorder.close()
         self._say("stopped; judging the files")
-        checks = judge(self._collect_evidence())
+        checks = judge(self._collect_evidence(nemesis.deeds))
         figures = compute(self._recorder.lines, nemesis.deeds, lasted_s)
         return Result(self._schedule, nemesis.deeds, checks, figures, self._stage.history)
 
@@ -131,12 +131,18 @@ class Campaign:
             doubts = ", ".join(f"{node['name']}: {node['counters'].get('in_doubt')}" for node in late.nodes)
             self._unfinished.append(f"in doubt {_SETTLED_WITHIN_S:g} s after all was healed: {doubts}")
 
-    def _collect_evidence(self) -> Evidence:
+    def _collect_evidence(self, deeds: list[Deed]) -> Evidence:
         folder = self._cluster.folder
+        steps = self._schedule.steps
         return Evidence(
             gateway=folder.database("gateway"),
             banks={bank: folder.database(bank) for bank in self._schedule.banks},
             lines=self._recorder.lines,
             items=self._couriers.items(),
             unfinished=self._unfinished,
+            faults=len(steps),
+            undone=[
+                *(f"{deed.step}: {deed.failure}" for deed in deeds if deed.failure),
+                *(f"{step}: was never begun" for step in steps[len(deeds) :]),
+            ],
         )

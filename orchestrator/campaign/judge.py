@@ -26,13 +26,18 @@ Line = Attempt | Look
 
 
 class Evidence(NamedTuple):
-    """All that is judged: the files, what clients wrote down, their outboxes, and what did not end in time."""
+    """All that is judged: the files, what clients wrote down, their outboxes, and what did not end in time.
+
+    ``faults`` are how many were to be injected, ``undone`` which of them were not, and why.
+    """
 
     gateway: Path
     banks: Mapping[str, Path]
     lines: Sequence[Line]
     items: Sequence[Item] = ()
     unfinished: Sequence[str] = ()
+    faults: int = 0
+    undone: Sequence[str] = ()
 
 
 class Check(NamedTuple):
@@ -128,6 +133,8 @@ def _judge_histories(attempts: list[Attempt], looks: list[Look], evidence: Evide
     mutated = [attempt for attempt in attempts if attempt.is_mutated]
     sent = [attempt for attempt in attempts if not attempt.is_mutated]
     answered = [attempt for attempt in sent if attempt.outcome in OUTCOMES]
+    has_paid = any(attempt.outcome == COMMITTED for attempt in answered)
+    done = evidence.faults - len(evidence.undone)
     return [
         _check("stable", "an outcome that was told never changes", len(answered), _find_changes(sent)),
         _check(
@@ -158,9 +165,11 @@ def _judge_histories(attempts: list[Attempt], looks: list[Look], evidence: Evide
                 *evidence.unfinished,
                 *_find_unended(sent),
                 *_find_waiting(evidence.items),
-                *([] if answered else ["no client was ever told an outcome: nothing is proved"]),
+                *([] if has_paid else ["no client was ever told that it has paid: nothing is proved"]),
             ],
         ),
+        # Some cannot be done, as when there is no supervisor just then; if none was, nothing was tried.
+        _check("broken", "what was to be broken was broken", done, [] if done else evidence.undone),
     ]
 
 

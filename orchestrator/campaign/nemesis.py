@@ -107,9 +107,13 @@ class Nemesis:
 
     def _hold(self, request: dict[str, Any], lasts_s: float) -> None:
         """Ask for what ends when its time is over, or when this stops listening."""
+        has_begun = False
         for _ in follow(self._socket, request, within_s=lasts_s + _HEALS_IN_S):
+            has_begun = True
             if self._is_over.is_set():
                 break
+        if not has_begun:
+            raise SupervisorAway(f"the supervisor went away before it began to {request['do']}")
 
     def _kill(self, deed: Deed) -> None:
         ask(self._socket, {"do": "kill", "node": deed.step.target})

@@ -6,6 +6,8 @@ from uuid import UUID, uuid4
 import pytest
 
 from nodes.client import Item, PaymentRequest, State
+from nodes.core.audit import Report
+from nodes.core.reconciliation import Finding
 from orchestrator.campaign.history import COMMITTED, DECLINED, REFUSED, UNKNOWN, Attempt, Look, Request
 from orchestrator.campaign.judge import Evidence, judge
 from tests.altered_books import alter
@@ -31,11 +33,14 @@ class Case:
         ]
         self.items: list[Item] = []
         self.unfinished: list[str] = []
+        self.faults = 0
+        self.undone: list[str] = []
 
     def failed(self) -> dict[str, str]:
         """Judge; return what each check that failed found first."""
         banks = {bank: self.paths[bank] for bank in BANKS}
-        evidence = Evidence(self.paths["gateway"], banks, self.lines, self.items, self.unfinished)
+        said = self.lines, self.items, self.unfinished, self.faults, self.undone
+        evidence = Evidence(self.paths["gateway"], banks, *said)
         return {check.name: check.findings[0] for check in judge(evidence) if not check.is_passed}
 
     @staticmethod
@@ -56,7 +61,7 @@ def case(tmp_path) -> Case:
 
 def test_what_is_right_passes_and_each_check_looked_at_something(case):
     banks = {bank: case.paths[bank] for bank in BANKS}
-    checks = judge(Evidence(case.paths["gateway"], banks, case.lines))
+    checks = judge(Evidence(case.paths["gateway"], banks, case.lines, faults=1))
     assert {check.name: check.findings for check in checks if not check.is_passed} == {}
     assert [check.name for check in checks if not check.examined] == []
 
@@ -104,9 +109,9 @@ def test_money_that_is_missing_in_a_way_that_its_bank_agrees_with_is_found(case)
 def test_an_account_that_was_below_zero_for_a_moment_is_found(case):
     # What it had at the end is as it was: only the order of the entries is another.
     alter(
-        case.paths["ICICI"], "UPDATE journal SET amount_minor = 1500 WHERE outcome = 2 AND debit_account = 'alice'"
+        case.paths["ICICI"], "UPDATE journal SET amount_minor = 1001 WHERE outcome = 2 AND debit_account = 'alice'"
     )
-    assert "alice@ICICI has -500 after entry" in case.failed()["never overspent"]
+    assert "alice@ICICI has -1 after entry" in case.failed()["never overspent"]
 
 
 def test_money_that_is_still_held_is_found(tmp_path):
@@ -144,6 +149,22 @@ def test_a_read_that_does_not_show_what_was_written_is_found(case):
     assert case.failed() == {"reads": "own-0: available in alice@ICICI: 900, not 800 to 800"}
 
 
+def test_a_read_that_shows_less_than_there_must_be_is_found(case):
+    case.lines.append(Look("own-0", "payment 5 was committed and is still", 1.0, 0, 1, 1))
+    assert set(case.failed()) == {"reads"}
+
+
+def test_a_client_that_never_learnt_what_another_was_told_is_found(case):
+    case.lines += [attempt(case.paid, UNKNOWN, client="alice-1"), attempt(case.paid, COMMITTED)]
+    assert set(case.failed()) == {"ended"}
+
+
+def test_what_an_audit_finds_by_a_name_that_is_new_here_is_found(case, monkeypatch):
+    report = Report([Finding("new", "HDFC", "is wrong")], {}, 1, 1, 0, ())
+    monkeypatch.setattr("orchestrator.campaign.judge.audit", lambda *_: report)
+    assert case.failed() == {"new": "new: HDFC: is wrong"}
+
+
 def test_a_payment_whose_outcome_nobody_ever_learnt_is_found(case):
     case.lines.append(attempt(replace(case.paid, payment_id=str(uuid4())), UNKNOWN, "GatewayAway"))
     assert set(case.failed()) == {"ended"}
@@ -152,8 +173,18 @@ def test_a_payment_whose_outcome_nobody_ever_learnt_is_found(case):
 def test_a_campaign_in_which_nobody_was_told_anything_proves_nothing(case):
     case.lines = [attempt(case.paid, UNKNOWN), attempt(case.paid, UNKNOWN)]
     assert case.failed()["ended"].startswith("alice-0: payment")
-    case.lines = []
-    assert case.failed() == {"ended": "no client was ever told an outcome: nothing is proved"}
+    for lines in ([], [attempt(case.declined, DECLINED, "insufficient_funds")]):
+        case.lines = lines
+        assert case.failed() == {"ended": "no client was ever told that it has paid: nothing is proved"}
+
+
+def test_a_campaign_in_which_nothing_could_be_broken_proves_nothing(case):
+    case.faults, case.undone = 2, ["kill HDFC: no supervisor runs", "pause SBI for 1.0 s: was never begun"]
+    assert case.failed() == {"broken": "kill HDFC: no supervisor runs"}
+    case.faults = 3
+    assert case.failed() == {}
+    case.faults, case.undone = 0, []
+    assert case.failed() == {}
 
 
 def test_what_did_not_end_in_time_is_found(case):
@@ -177,3 +208,10 @@ def test_an_outbox_must_say_what_happened(case, state, check):
     case.lines[0:2] = []
     case.items.append(Item("alice", request, state, "", 0.0))
     assert set(case.failed()) == ({check} if check else set())
+
+
+@pytest.mark.parametrize("state", [State.COMMITTED, State.DECLINED])
+def test_an_outbox_must_not_say_what_nobody_decided(case, state):
+    request = PaymentRequest(str(uuid4()), "alice@ICICI", "bob@HDFC", 100, "INR")
+    case.items.append(Item("alice", request, state, "", 0.0))
+    assert set(case.failed()) == {"told"}

@@ -106,6 +106,19 @@ def test_a_campaign_in_which_nothing_happened_has_a_report_all_the_same(tmp_path
     assert "Nothing was killed" in (tmp_path / "report" / "index.html").read_text()
 
 
+def test_a_line_is_in_the_file_as_soon_as_it_is_written(tmp_path):
+    recorder = Recorder(tmp_path / "history.jsonl")
+    recorder.write(Attempt("alice-0", Request("alice", "p0", "alice@HDFC", "bob@SBI", 1), 0.0, 1.0, COMMITTED))
+    assert read([tmp_path / "history.jsonl"]) == recorder.lines
+    recorder.close()
+
+
+def test_a_check_that_found_something_spoils_it_all_however_little_it_looked_at(tmp_path):
+    assert make_result(tmp_path, GOOD).is_passed
+    assert not make_result(tmp_path, GOOD, BAD._replace(examined=0)).is_passed
+    assert not make_result(tmp_path, BAD, GOOD).is_passed
+
+
 def test_what_a_caller_says_once_all_is_being_judged_changes_nothing(tmp_path):
     recorder = Recorder(tmp_path / "history.jsonl")
     late = Attempt("alice-0", Request("alice", "p0", "alice@HDFC", "bob@SBI", 1), 0.0, 1.0, COMMITTED)

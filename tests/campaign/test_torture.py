@@ -6,7 +6,8 @@ from dataclasses import asdict
 import pytest
 
 from orchestrator.campaign import torture
-from orchestrator.campaign.torture import Round, describe, read_rounds
+from orchestrator.campaign.torture import Round, describe, read_rounds, summarise
+from tests.campaign.test_report import BAD, GOOD, make_result
 
 
 def make_round(seed: int, *, is_passed: bool = True) -> Round:
@@ -59,3 +60,11 @@ def test_the_figures_of_all_rounds_are_added_up(tmp_path):
         "recovery of 4: p50 0.60 s, p99 0.60 s"
     )
     assert "FAILED with seed 3" in describe([*rounds, make_round(3, is_passed=False)])
+
+
+def test_a_round_counts_what_was_done_and_passes_if_all_its_checks_do(tmp_path):
+    good, bad = make_result(tmp_path, GOOD), make_result(tmp_path, GOOD, BAD)
+    assert (summarise(good).is_passed, summarise(bad).is_passed) == (True, False)
+    done = [deed.step.kind for deed in good.deeds if not deed.failure]
+    assert summarise(good).kills == {kind: done.count(kind) for kind in done}
+    assert summarise(good).cycles == len(good.deeds) - 1
