@@ -8,7 +8,7 @@ COMPILE = uv pip compile --universal --generate-hashes --python-version 3.11 --n
 .PHONY: help setup check test simulate mutants power-loss torture soak handshakes bench-peers matrix coverage proto lock wheel clean floods login-timing fuzz fuzz-guided
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
 
 setup: .venv/.stamp-dev ## make .venv with everything for development
 

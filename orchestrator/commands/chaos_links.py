@@ -6,13 +6,14 @@ however it ends, the supervisor heals the fault.
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import click
 
 from orchestrator.commands.options import DURATION, folder_option, output_option
 from orchestrator.console.outcome import tell
+from orchestrator.console.text_table import format_columns
 from orchestrator.layout.folder import ClusterFolder
 from orchestrator.links.faults import Kind
 from orchestrator.supervision.control import SupervisorAway, ask, follow
@@ -123,8 +124,14 @@ def ls(*, output: str, folder: ClusterFolder) -> None:
         return
     if not faults:
         click.echo("no link is broken", err=True)
-    for fault in faults:
-        click.echo(f"{fault['id']:<5} {fault['text']:<40} {fault['left_s']:>5.1f} s left  {fault['owner']}")
+    for line in describe_faults(faults):
+        click.echo(line)
+
+
+def describe_faults(faults: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return a line for each fault, in columns."""
+    rows = [(fault["id"], fault["text"], f"{fault['left_s']:.1f} s left", fault["owner"]) for fault in faults]
+    return format_columns(rows) if rows else []
 
 
 @click.command()

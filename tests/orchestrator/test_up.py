@@ -4,7 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.commands.up import _describe_next, _is_settled
+import orchestrator.commands.up as up_module
+from orchestrator.commands.up import _describe_next, _is_settled, _wait_until_settled
+from orchestrator.console.progress import Progress
+from orchestrator.layout.folder import ClusterFolder
 
 
 def nodes(**states: str) -> list[dict[str, object]]:
@@ -53,3 +56,15 @@ def test_what_to_do_next_is_written_as_it_can_be_called_from_here(
     else:
         monkeypatch.setenv("CLUSTER_HOME", str((tmp_path / home).resolve()))
     assert called in _describe_next(is_new=True)
+
+
+def test_an_up_that_is_interrupted_says_that_the_cluster_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(up_module, "wait_for", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        _wait_until_settled(ClusterFolder(tmp_path), Progress(), 1.0)
+    assert "goes on starting" in capsys.readouterr().err

@@ -25,6 +25,7 @@ to read it:
     invariants.py  I1 to I12, read from the disks, held against what was seen  } know nothing of how it came about
     cuts.py        what a consistent cut must hold: all that was decided before it, nothing from after  /
     coverage.py    which rows of the rules' state tables were met
+    chunks.py      many schedules after each other, in one process of several; violation.py: what is raised
     bugs.py        deliberate bugs in the rules, one a line
     mutants.py     puts each into the real code, and looks for the schedule that catches it
 
@@ -34,7 +35,18 @@ pass; shells are killed in the middle of a call; users lose the right to pay. Ho
 each happens is every schedule's own choice. In one schedule of four the streams between gateway and
 banks keep their order, as TCP's do, and lose nothing until they break; there, cuts are taken as well.
 
-A schedule is a function of its seed: the same seed gives the same events, to the hash.
+A schedule is a function of its seed: the same seed gives the same events, to the hash. A line of
+``--log`` is the time of the schedule in ms, what happened, and to whom:
+
+    want, again, save PAYMENT   a caller wants a payment, or once more; a user saves one in the outbox
+    deliver FROM TO WHAT ...    a message arrives; WHAT is the method of the process that takes it
+    turn NODE COUNT             NODE takes a turn over the COUNT messages that had arrived
+    time                        time passes, and the gateway takes a turn
+    ask BANK                    BANK asks the gateway about what it holds in doubt
+    in danger NAME NUMBER       it will die at that statement of its next transaction, if it has so many
+    dies NAME WHERE; dead NAME  it ends between two words; it has ended, and what was not on its disk is gone
+    start, break, cut or heal   a node starts; a bank's stream breaks; a bank is cut off, or reached again
+    calm                        the bad day is over: from here on everything must come to an end
 
     python -m tests.simulator --schedules 10000 --jobs 2    look for trouble
     python -m tests.simulator --seed 42 --log               see all that happens in one schedule
