@@ -104,6 +104,8 @@ class Gatekeeper:
         self._authenticate = authenticate
         self.revoked = NOBODY
         """Whose certificates are worth nothing; replaced when the file of revocations changes."""
+        self.authorities_pem = b""
+        """Who is trusted, once that has changed: what is connected may have come with another's certificate."""
         if authenticate is None and any(rule.roles for rule in rules.values()):
             raise AccessRuleMissing("some RPC asks for a login, and this server can check none")
 
@@ -127,6 +129,9 @@ class Gatekeeper:
             identity = peer.demand_identity(self._cluster)
         except IdentityRefused as error:
             raise RequestRefused(grpc.StatusCode.PERMISSION_DENIED, str(error)) from error
+        if self.authorities_pem and not peer.is_signed_by_any(self.authorities_pem):
+            said = f"the certificate of {identity.path} is of an authority that is trusted no more: show another"
+            raise RequestRefused(grpc.StatusCode.PERMISSION_DENIED, said)
         if self.revoked and peer.is_revoked(self.revoked):
             said = f"the certificate of {identity.path} was revoked: ask the operator for another"
             raise RequestRefused(grpc.StatusCode.PERMISSION_DENIED, said)

@@ -94,11 +94,12 @@ class NodeServer:
         self._log.info("listening", address=self._listen, port=self.port, serial=self.certificate.serial)
 
     def renew(self, tls: Tls) -> None:
-        """Show ``tls`` from the next handshake on, and trust whom it trusts; who is revoked is cut off now."""
+        """Show ``tls`` from the next handshake on, and trust whom it trusts; whoever else is cut off now."""
         if self.certificate.is_other(tls):
             self.certificate.replace(tls)
         if self._server is not None:
             self._gatekeeper.revoked = tls.revoked
+            self._gatekeeper.authorities_pem = tls.ca_pem
             self._calls.end_refused()
 
     def _register(self) -> Registered:

@@ -53,6 +53,8 @@ _CHANNEL_OPTIONS: list[tuple[str, Any]] = [
     # Who is restarted is back within 0.3 s; to be refused meanwhile costs neither side anything.
     ("grpc.max_reconnect_backoff_ms", 100),
     ("grpc.use_local_subchannel_pool", 1),
+    # A proxy that the environment names is for the web: it would learn who is called, and could cut every line.
+    ("grpc.enable_http_proxy", 0),
 ]
 
 
@@ -201,6 +203,7 @@ class Peer:
     """SHA-256 of the certificate (RFC 8705, x5t#S256); empty if there is none."""
     valid_from: float
     """Seconds since 1970."""
+    certificate_pem: bytes = b""
 
     def demand_identity(self, cluster: str) -> Identity:
         """Return who it is; raises `IdentityRefused`."""
@@ -217,6 +220,10 @@ class Peer:
         """Tell whether its certificate is worth nothing any more."""
         since = revoked.get(self.identity) if self.identity is not None else None
         return since is not None and self.valid_from < since
+
+    def is_signed_by_any(self, authorities_pem: bytes) -> bool:
+        """Tell whether one of the authorities in a PEM has signed its certificate: who is trusted may change."""
+        return _is_signed_by_any(self.certificate_pem, authorities_pem)
 
 
 def read_peer(auth_context: Mapping[str, Iterable[bytes]]) -> Peer:
@@ -285,11 +292,22 @@ def _find_key(path: Path, pem: bytes, leaf: x509.Certificate) -> bytes | None:
 
 
 def _demand_signed(files: TlsFiles, leaf: x509.Certificate, authorities: Iterable[x509.Certificate]) -> None:
-    for authority in authorities:
-        with suppress(ValueError, TypeError, InvalidSignature):
-            leaf.verify_directly_issued_by(authority)
-            return
-    raise CertificateUnusable(f"{files.certificate} is not signed by {files.ca}: make it anew")
+    if not any(_has_signed(authority, leaf) for authority in authorities):
+        raise CertificateUnusable(f"{files.certificate} is not signed by {files.ca}: make it anew")
+
+
+def _has_signed(authority: x509.Certificate, leaf: x509.Certificate) -> bool:
+    try:
+        leaf.verify_directly_issued_by(authority)
+    except (ValueError, TypeError, InvalidSignature):
+        return False
+    return True
+
+
+@lru_cache(maxsize=4096)
+def _is_signed_by_any(pem: bytes, authorities_pem: bytes) -> bool:
+    leaf = x509.load_pem_x509_certificate(pem)
+    return any(_has_signed(authority, leaf) for authority in x509.load_pem_x509_certificates(authorities_pem))
 
 
 def _public_bytes(holder: PrivateKeyTypes | x509.Certificate) -> bytes:
@@ -344,7 +362,8 @@ def _read_peer(uris: tuple[bytes, ...], pems: tuple[bytes, ...]) -> Peer:
     with suppress(ValueError):
         identity = parse_identity(uri)
     thumbprint = _encode(ssl.PEM_cert_to_DER_cert(pems[0].decode("ascii"))) if pems else ""
-    return Peer(uri, identity, thumbprint, min(map(_valid_from, pems), default=-math.inf))
+    valid_from = min(map(_valid_from, pems), default=-math.inf)
+    return Peer(uri, identity, thumbprint, valid_from, pems[0] if pems else b"")
 
 
 def _valid_from(pem: bytes) -> float:

@@ -2,10 +2,12 @@
 
 import json
 import ssl
+from collections import Counter
 from functools import partial
 
 import grpc
 import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 from interbank.v1 import payment_pb2 as pb
 from interbank.v1 import payment_pb2_grpc
 
@@ -23,11 +25,13 @@ NODES = ("gateway", *BANKS)
 PER_CHANNEL = 25
 
 
-def customers_of(nodes: RunningNodes) -> Load:
-    """Each makes another channel every few payments."""
+def customers_of(nodes: RunningNodes, channels: Counter[str] | None = None) -> Load:
+    """Each makes another channel every few payments; how many, is counted in ``channels``."""
+    begun: Counter[str] = Counter() if channels is None else channels
 
     def pay_on_a_new_channel(route: tuple[str, str, str], load: Load) -> None:
         user, payer, payee = route
+        begun[user] += 1
         with nodes.client(user) as caller:
             for _ in range(PER_CHANNEL):
                 paid = caller.pay(payee, 1, payer=payer)
@@ -93,7 +97,17 @@ def test_another_authority_takes_over_under_load_and_the_old_one_is_worth_nothin
     old, new = nodes.authority, Authority(tmp_path / "new")
     old_pem = old.ca.read_bytes()
     both = tuple(authority.serial for authority in (old, new))
-    with customers_of(nodes) as load:
+    stale = Authority.leaf(old, old.identity(PeerKind.CLIENT, "stale"))
+    credentials = grpc.ssl_channel_credentials(
+        *(each.read_bytes() for each in (old.ca, stale.key, stale.certificate))
+    )
+    channels: Counter[str] = Counter()
+    with (
+        grpc.secure_channel(nodes.addresses["gateway"], credentials) as live,
+        customers_of(nodes, channels) as load,
+    ):
+        watch = health_pb2_grpc.HealthStub(live).Watch(health_pb2.HealthCheckRequest(), timeout=60)
+        next(watch)
         put_in_place(old.ca, old_pem + new.ca.read_bytes())
         for name in NODES:
             wait_until(lambda name=name: trusts(nodes, name, both), f"{name} trusts both")
@@ -102,14 +116,19 @@ def test_another_authority_takes_over_under_load_and_the_old_one_is_worth_nothin
             load.pay_more(10)
         new.replace_leaf(new.identity(PeerKind.CLIENT, "shell"), nodes.client_files)
         new.replace_leaf(new.identity(PeerKind.OPERATOR), nodes.operator_files)
-        load.pay_more(3 * PER_CHANNEL)
+        before = Counter(channels)
+        wait_until(lambda: all(channels[user] > before[user] for user in before), "other channels")
         put_in_place(old.ca, new.ca.read_bytes())
         for name in NODES:
             wait_until(lambda name=name: trusts(nodes, name, (new.serial,)), f"{name} trusts the new one alone")
         load.pay_more(3 * PER_CHANNEL)
+        with pytest.raises(grpc.RpcError) as cut_off:
+            list(watch)
+        with pytest.raises(grpc.RpcError) as refused:
+            payment_pb2_grpc.PaymentServiceStub(live).Login(pb.LoginRequest(user="alice"), timeout=5)
+        assert cut_off.value.code() is refused.value.code() is grpc.StatusCode.PERMISSION_DENIED
     assert not load.failures
     assert not lines(nodes, "gateway", "bank_away")
-    stale = Authority.leaf(old, old.identity(PeerKind.CLIENT, "stale"))
     credentials = grpc.ssl_channel_credentials(
         new.ca.read_bytes(), stale.key.read_bytes(), stale.certificate.read_bytes()
     )

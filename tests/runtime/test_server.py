@@ -215,3 +215,9 @@ async def test_more_calls_at_once_than_grpc_would_queue_are_all_answered(served)
         calls = [stub.Login(request, timeout=60) for stub in stubs for _ in range(900)]
         ends = await asyncio.gather(*(call.code() for call in calls))
     assert set(ends) == {CODE.OK}
+
+
+async def test_no_proxy_that_the_environment_names_is_asked(served, monkeypatch):
+    monkeypatch.setenv("grpc_proxy", "http://127.0.0.1:9")
+    async with served.client() as channel:
+        await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=10)
