@@ -5,6 +5,7 @@ roles if a login is asked for. A method without a rule keeps its server from sta
 Methods read who calls from `current_caller`.
 """
 
+import time
 from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar
 from typing import NamedTuple
@@ -129,6 +130,10 @@ class Gatekeeper:
             identity = peer.demand_identity(self._cluster)
         except IdentityRefused as error:
             raise RequestRefused(grpc.StatusCode.PERMISSION_DENIED, str(error)) from error
+        # A handshake that takes up a TLS session of before looks at no certificate (RFC 8446, section 2.2).
+        if peer.valid_until < time.time():
+            said = f"the certificate of {identity.path} has expired: show another"
+            raise RequestRefused(grpc.StatusCode.PERMISSION_DENIED, said)
         if self.authorities_pem and not peer.is_signed_by_any(self.authorities_pem):
             said = f"the certificate of {identity.path} is of an authority that is trusted no more: show another"
             raise RequestRefused(grpc.StatusCode.PERMISSION_DENIED, said)

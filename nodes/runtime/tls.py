@@ -202,7 +202,8 @@ class Peer:
     thumbprint: str
     """SHA-256 of the certificate (RFC 8705, x5t#S256); empty if there is none."""
     valid_from: float
-    """Seconds since 1970."""
+    """Seconds since 1970, as ``valid_until``."""
+    valid_until: float = math.inf
     certificate_pem: bytes = b""
 
     def demand_identity(self, cluster: str) -> Identity:
@@ -362,8 +363,10 @@ def _read_peer(uris: tuple[bytes, ...], pems: tuple[bytes, ...]) -> Peer:
     with suppress(ValueError):
         identity = parse_identity(uri)
     thumbprint = _encode(ssl.PEM_cert_to_DER_cert(pems[0].decode("ascii"))) if pems else ""
-    valid_from = min(map(_valid_from, pems), default=-math.inf)
-    return Peer(uri, identity, thumbprint, valid_from, pems[0] if pems else b"")
+    if not pems:
+        return Peer(uri, identity, thumbprint, -math.inf)
+    valid_until = x509.load_pem_x509_certificate(pems[0]).not_valid_after_utc.timestamp()
+    return Peer(uri, identity, thumbprint, _valid_from(pems[0]), valid_until, pems[0])
 
 
 def _valid_from(pem: bytes) -> float:

@@ -221,3 +221,19 @@ async def test_no_proxy_that_the_environment_names_is_asked(served, monkeypatch)
     monkeypatch.setenv("grpc_proxy", "http://127.0.0.1:9")
     async with served.client() as channel:
         await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=10)
+
+
+@pytest.mark.parametrize(("days", "is_heard"), [((-2, 1), True), ((-2, -1), False)])
+def test_a_certificate_that_has_expired_since_its_handshake_is_heard_no_more(tmp_path, days, is_heard):
+    """A session of TLS can be taken up again long after the certificate that it began with is over."""
+    authority = Authority(tmp_path)
+    identity = authority.identity(PeerKind.CLIENT, "shell")
+    pem = authority.leaf(identity, days=days).certificate.read_bytes()
+    peer = read_peer({"peer_spiffe_id": [identity.uri.encode()], "x509_pem_cert": [pem]})
+    gatekeeper = Gatekeeper(CLUSTER, {}, None)
+    if is_heard:
+        assert gatekeeper.identify(peer) == identity
+        return
+    with pytest.raises(RequestRefused, match="has expired") as refused:
+        gatekeeper.identify(peer)
+    assert refused.value.code is CODE.PERMISSION_DENIED
