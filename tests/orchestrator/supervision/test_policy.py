@@ -85,6 +85,16 @@ HISTORIES = {
         16.59 time          BACKOFF
         16.60 time          STARTING  spawn
     """,
+    "the back-off grows for a node that came up each time, too, however long ago the first start was": """
+        20    start         STARTING  spawn
+        20.5  answered      RUNNING
+        24    ended 1       BACKOFF
+        24.08 time          STARTING  spawn
+        24.5  answered      RUNNING
+        28    ended 1       BACKOFF
+        28.14 time          BACKOFF
+        28.15 time          STARTING  spawn
+    """,
     "a quiet time makes the back-off small again": """
         0     start         STARTING  spawn
         4     ended 1       BACKOFF
@@ -334,6 +344,27 @@ HISTORIES = {
         101   unanswered    RUNNING
         106   unanswered    RUNNING   kill
     """,
+    "what chaos killed takes its own start out of the count and no other": """
+        0     start         STARTING  spawn
+        0.1   ended 1       BACKOFF
+        9.5   time          STARTING  spawn
+        9.6   chaos-killed  BACKOFF
+        9.7   time          STARTING  spawn
+        9.8   ended 1       BACKOFF
+        10    time          STARTING  spawn
+        10.05 ended 1       BACKOFF
+        10.4  time          STARTING  spawn
+        10.45 ended 1       BACKOFF
+        11.1  time          STARTING  spawn
+        11.2  ended 1       BACKOFF
+    """,
+    "a node is silent from when it was asked, not from when that was noticed": """
+        0     start         STARTING  spawn
+        1     answered      RUNNING
+        3     unanswered 2  RUNNING
+        5.9   unanswered 1  RUNNING
+        6     unanswered 1  RUNNING   kill
+    """,
     "the silence before a hold does not count after it": """
         0     start         STARTING  spawn
         1     answered      RUNNING
@@ -360,8 +391,10 @@ HISTORIES = {
 
 
 def read_event(word: str) -> Event:
-    kind, _, code = word.partition(" ")
-    return Ended(int(code)) if kind == "ended" else WORDS[kind]
+    kind, _, number = word.partition(" ")
+    if kind == "unanswered" and number:
+        return Unanswered(float(number))
+    return Ended(int(number)) if kind == "ended" else WORDS[kind]
 
 
 def play(story: str, life: Life | None = None) -> Life:
