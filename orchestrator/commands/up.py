@@ -212,19 +212,9 @@ def _show_failures(nodes: Nodes) -> None:
 
 
 def _warn_of_drift(config: ClusterConfig, folder: ClusterFolder, nodes: Nodes) -> None:
-    from orchestrator.inspection.checks import find_strays
-    from orchestrator.inspection.drift import find_drift
+    from orchestrator.inspection.drift import find_drift, find_lost_books
 
-    running = {node["name"] for node in nodes}
-    books = [path for path in find_strays(config, folder) if path.suffix == ".db" and path.stem not in running]
-    lines = [
-        *find_drift(config, nodes),
-        *(
-            f"{path} has the books of no bank in cluster.yaml: no audit is whole without a bank that has paid"
-            for path in books
-        ),
-    ]
-    for line in lines:
+    for line in (*find_drift(config, nodes), *find_lost_books(config, folder, nodes)):
         click.echo(click.style(line, fg="yellow"), err=True)
 
 

@@ -3,7 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from orchestrator.inspection.checks import find_strays
 from orchestrator.layout.config import ClusterConfig
+from orchestrator.layout.folder import ClusterFolder
 
 _TAKEN = "`cluster down`, then `cluster up` takes what cluster.yaml says"
 
@@ -27,4 +29,14 @@ def find_drift(config: ClusterConfig, nodes: Sequence[Mapping[str, Any]]) -> lis
             for name in running
             if name not in config.addresses
         ),
+    ]
+
+
+def find_lost_books(config: ClusterConfig, folder: ClusterFolder, nodes: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return a line for each bank that has books, does not run, and is not in cluster.yaml."""
+    running = {node["name"] for node in nodes}
+    return [
+        f"{path} has the books of no bank in cluster.yaml: no audit is whole without a bank that has paid"
+        for path in find_strays(config, folder)
+        if path.suffix == ".db" and path.stem not in running
     ]

@@ -7,6 +7,7 @@ not repeat, and what a value means is decided by the model that it is for.
 
 import re
 from collections.abc import Iterator
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -224,6 +225,15 @@ def demand_test_profile(config: ClusterConfig, path: Path, what: str) -> None:
         )
 
 
+_BLOCKS: dict[tuple[str, ...], type[_Model]] = {
+    (): ClusterConfig,
+    ("gateway",): GatewayConfig,
+    ("restart",): RestartConfig,
+    ("liveness",): LivenessConfig,
+}
+"""What each block is read as; one of a bank's is not among them."""
+
+
 def load(path: Path) -> ClusterConfig:
     """Read cluster.yaml; raises `ConfigMistaken`. ``users`` comes back absolute."""
     try:
@@ -252,7 +262,9 @@ def _explain(found: Any, document: YamlDocument) -> Mistake:
     message = found["msg"].removeprefix("Value error, ")
     match found["type"]:
         case "extra_forbidden":
-            message = "there is no such key; see the commented cluster.yaml for those that are"
+            near = get_close_matches(key[-1], _BLOCKS.get(key[:-1], BankConfig).model_fields, n=1)
+            advice = f"is it {near[0]}?" if near else "see the commented cluster.yaml for those that are"
+            message = f"there is no such key; {advice}"
         case "missing":
             message = "is missing"
         case "model_type" | "model_attributes_type" | "dict_type":

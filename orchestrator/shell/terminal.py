@@ -3,8 +3,10 @@
 import io
 import json
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from enum import IntEnum
 from pathlib import Path
 
@@ -32,6 +34,8 @@ from orchestrator.shell.language import (
 from orchestrator.shell.rendering import describe_item, render_json, render_text
 from orchestrator.shell.session import CannotDo, Result, Sent, ShellSession
 
+_SILENT_S = 1.0
+"""How long somebody who types may see nothing."""
 _GREETING = "Type `help` for the commands, or a number of the menu:\n" + language.MENU
 
 
@@ -79,9 +83,25 @@ class Terminal:
                 return self._run(self._fill_in(number))
             case LogIn(""):
                 return self._run(LogIn(self._ask_for_user()))
+            case Pay():
+                with self._saying_that_it_waits():
+                    result = self._session.perform(command)
+                return self._show(result)
             case _:
                 return self._show(self._session.perform(command))
         return Ended.WELL
+
+    @contextmanager
+    def _saying_that_it_waits(self) -> Iterator[None]:
+        """Tell who types that nothing is lost by not waiting, if the answer is late."""
+        said = "No answer yet. The payment is saved: Ctrl-C goes back to the prompt, and it is sent on meanwhile."
+        late = threading.Timer(_SILENT_S, click.echo, [said], {"err": True})
+        if self._is_typed:
+            late.start()
+        try:
+            yield
+        finally:
+            late.cancel()
 
     def _show(self, result: Result) -> Ended:
         if self._is_json:

@@ -2,8 +2,9 @@
 
 import pytest
 
-from orchestrator.inspection.drift import find_drift
+from orchestrator.inspection.drift import find_drift, find_lost_books
 from orchestrator.layout.config import load
+from orchestrator.layout.folder import ClusterFolder
 
 UP = {"gateway": "localhost:1000", "HDFC": "localhost:1001", "SBI": "localhost:1002"}
 TAKEN = "`cluster down`, then `cluster up` takes what cluster.yaml says"
@@ -30,3 +31,13 @@ def test_each_node_that_differs_is_named_with_what_to_do(tmp_path, running, said
     (tmp_path / "cluster.yaml").write_text(f"gateway: {{address: '{UP['gateway']}'}}\nbanks:\n{banks}")
     nodes = [{"name": name, "address": address} for name, address in running.items()]
     assert find_drift(load(tmp_path / "cluster.yaml"), nodes) == said
+
+
+def test_the_books_of_a_bank_that_is_no_more_are_named_since_no_audit_is_whole_without_them(tmp_path):
+    (tmp_path / "cluster.yaml").write_text("banks: {HDFC: {address: 'localhost:1001'}}\n")
+    (tmp_path / "state").mkdir()
+    for name in ("gateway", "HDFC", "AXIS", "SBI"):
+        (tmp_path / "state" / f"{name}.db").touch()
+    nodes = [{"name": name, "address": ""} for name in ("gateway", "HDFC", "SBI")]
+    [line] = find_lost_books(load(tmp_path / "cluster.yaml"), ClusterFolder(tmp_path), nodes)
+    assert line.startswith(f"{tmp_path}/state/AXIS.db has the books of no bank in cluster.yaml")

@@ -10,6 +10,7 @@ from prompt_toolkit.output import DummyOutput
 
 from nodes.client import Outbox
 from nodes.runtime.database import DatabaseUnusable
+from orchestrator.shell import terminal
 from orchestrator.shell.passwords import Passwords
 from orchestrator.shell.session import ShellSession
 from orchestrator.shell.terminal import Terminal, read_lines, run_interactive, run_lines
@@ -57,6 +58,25 @@ def test_the_exit_code_says_how_it_went(room, lines, code):
 def test_a_queued_payment_has_an_exit_code_of_its_own(room):
     room.gateway.is_away = True
     assert room.run("login alice", PAY) == 4
+
+
+@pytest.mark.parametrize("is_typed", [True, False])
+def test_who_types_hears_of_an_answer_that_is_late_and_a_program_does_not(tmp_path, monkeypatch, is_typed):
+    room = Room(tmp_path, is_typed=is_typed)
+    said = []
+
+    def hear(text, **_):
+        said.append(text)
+        room.gateway.hold.set()
+
+    monkeypatch.setattr(terminal.click, "echo", hear)
+    monkeypatch.setattr(terminal, "_SILENT_S", 0.01)
+    room.terminal.run_line("login alice")
+    if is_typed:
+        room.gateway.hold.clear()
+    room.terminal.run_line(PAY)
+    assert any("Ctrl-C goes back to the prompt" in line for line in said) is is_typed
+    room.session.close()
 
 
 def test_the_first_line_that_goes_wrong_is_the_last_unless_kept_going(room):
