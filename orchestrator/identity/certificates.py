@@ -186,7 +186,8 @@ def _ensure_token_key(folder: ClusterFolder) -> Iterator[Change]:
 def _close_to_others(folder: ClusterFolder) -> Iterator[Change]:
     """Take from others what they may not read."""
     for path in (folder.certs, *sorted(folder.certs.rglob("*"))):
-        wanted = 0o700 if path.is_dir() else 0o600 if path.suffix == ".key" else 0o644
+        # What else there may be, such as the authority that takes over (next.pem), holds a key.
+        wanted = 0o700 if path.is_dir() else 0o644 if path.suffix in (".crt", ".json") else 0o600
         if path.stat().st_mode & 0o777 & ~wanted:
             path.chmod(wanted)
             yield Change(path, "could be read by others; closed")

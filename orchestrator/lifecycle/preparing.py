@@ -12,8 +12,15 @@ from orchestrator.supervision.plan import Plan
 
 
 def prepare(config: ClusterConfig, folder: ClusterFolder, say: Callable[[str], None] = lambda _: None) -> Plan:
-    """Make folders, accounts and certificates as far as they are missing, saying which; return the plan."""
+    """Make folders, accounts and certificates as far as they are missing, saying which; return the plan.
+
+    What others could put files of their own into is closed to them.
+    """
     folder.logs.mkdir(mode=0o700, exist_ok=True)
+    for path in (folder.logs, folder.state):
+        if path.is_dir() and path.stat().st_mode & 0o022:
+            path.chmod(0o700)
+            say(f"{path.name}: could be changed by others; closed")
     ensure_accounts(config, folder)
     for change in ensure_certificates(config, folder):
         say(f"certificates: {change}")

@@ -160,3 +160,17 @@ def test_keys_that_others_could_read_are_closed_before_anything_is_started_and_n
     for key in keys:
         assert stat.S_IMODE(key.stat().st_mode) == 0o600, key.name
         assert key.name in done.stdout + done.stderr
+
+
+def test_folders_that_others_could_put_files_into_are_closed_before_anything_is_started_and_named(session):
+    cluster = session.cluster
+    folders = [cluster.folder / "logs", cluster.folder / "state"]
+    for folder in folders:
+        folder.chmod(0o777)
+    try:
+        done = cluster.run("up")
+    finally:
+        cluster.run("down", expect=None)
+    for folder in folders:
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700, folder.name
+        assert f"{folder.name}: could be changed by others; closed" in done.stdout + done.stderr

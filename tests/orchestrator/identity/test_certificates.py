@@ -57,6 +57,13 @@ def test_a_leaf_has_exactly_one_uri_and_the_names_it_is_called_by(folder):
     assert "10.0.0.5" in map(str, names.get_values_for_type(x509.IPAddress))
 
 
+def test_the_key_of_an_authority_that_takes_over_is_closed_to_others_too(folder):
+    ensure(folder)
+    folder.next_authority.write_bytes(folder.ca_key.read_bytes() + folder.ca_certificate.read_bytes())
+    folder.next_authority.chmod(0o644)
+    assert "ca/next.pem: could be read by others; closed" in ensure(folder)
+
+
 @pytest.mark.parametrize(
     ("damage", "said"),
     [
