@@ -8,7 +8,7 @@ requests, and written nowhere.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from itertools import count
@@ -85,6 +85,15 @@ class FakeContext:
         self._token = token
         self._auth = {"peer_spiffe_id": [peer.uri.encode()]}
         self.ended: tuple[grpc.StatusCode, str] | None = None
+        self._told: list[Callable[[Any], None]] = []
+
+    def add_done_callback(self, told: Callable[[Any], None]) -> None:
+        self._told.append(told)
+
+    def end(self) -> None:
+        """Tell that all is sent, or never will be."""
+        for told in self._told:
+            told(self)
 
     def auth_context(self) -> dict[str, list[bytes]]:
         return self._auth
@@ -282,6 +291,8 @@ class World:
                 await handler.unary_stream(request, context)
         except grpc.aio.AbortError:
             assert context.ended is not None
+        finally:
+            context.end()
         await self.settle()
         return context.ended or (grpc.StatusCode.OK, "")
 
