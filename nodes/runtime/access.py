@@ -134,13 +134,22 @@ class Gatekeeper:
         if peer.valid_until < time.time():
             said = f"the certificate of {identity.path} has expired: show another"
             raise RequestRefused(grpc.StatusCode.PERMISSION_DENIED, said)
-        if self.authorities_pem and not peer.is_signed_by_any(self.authorities_pem):
+        if not self._is_trusted(identity, peer):
             said = f"the certificate of {identity.path} is of an authority that is trusted no more: show another"
             raise RequestRefused(grpc.StatusCode.PERMISSION_DENIED, said)
         if self.revoked and peer.is_revoked(self.revoked):
             said = f"the certificate of {identity.path} was revoked: ask the operator for another"
             raise RequestRefused(grpc.StatusCode.PERMISSION_DENIED, said)
         return identity
+
+    def _is_trusted(self, identity: Identity, peer: Peer) -> bool:
+        """Tell whether its authority is one of those that are trusted now.
+
+        Clients that are connected go on until they connect anew: their logins are bound to the certificate.
+        """
+        if not self.authorities_pem or identity.kind is PeerKind.CLIENT:
+            return True
+        return peer.is_signed_by_any(self.authorities_pem)
 
     def admit_again(self, method: str, caller: Caller) -> None:
         """Demand of one whose stream goes on that the login still holds; raises `RequestRefused`."""

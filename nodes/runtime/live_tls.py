@@ -3,7 +3,7 @@
 Who serves or calls with it is told of each new one: servers take it for the next
 handshake (`nodes.runtime.server`), callers open a new channel, since a channel keeps the
 certificate that it was made with (grpc#41779). What is connected stays connected, unless its
-certificate was revoked or its authority is trusted no more.
+certificate was revoked, or has expired, or it is no client's and its authority is trusted no more.
 """
 
 from collections.abc import Callable

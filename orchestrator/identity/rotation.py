@@ -152,7 +152,8 @@ def rotate_authority(config: ClusterConfig, folder: ClusterFolder, witness: Witn
     yield from rotate_leafs(moving, authority, witness)
     drop_old(folder)
     witness.wait_trusted(_trusted_serials(folder))
-    yield Step("ca", serial, "ca: the old authority is trusted no more; what else it signed is worth nothing now")
+    said = "what else it signed is worth nothing now, and for clients once they connect anew"
+    yield Step("ca", serial, f"ca: the old authority is trusted no more; {said}")
 
 
 def _trusted_serials(folder: ClusterFolder) -> set[str]:

@@ -8,8 +8,8 @@ from functools import partial
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from interbank.v1 import operator_pb2, operator_pb2_grpc, payment_pb2_grpc
 from interbank.v1 import payment_pb2 as pb
-from interbank.v1 import payment_pb2_grpc
 
 from nodes.core.names import PeerKind
 from nodes.runtime.tls import load_tls
@@ -97,7 +97,7 @@ def test_another_authority_takes_over_under_load_and_the_old_one_is_worth_nothin
     old, new = nodes.authority, Authority(tmp_path / "new")
     old_pem = old.ca.read_bytes()
     both = tuple(authority.serial for authority in (old, new))
-    stale = Authority.leaf(old, old.identity(PeerKind.CLIENT, "stale"))
+    stale = Authority.leaf(old, old.identity(PeerKind.OPERATOR), file_name="stale")
     credentials = grpc.ssl_channel_credentials(
         *(each.read_bytes() for each in (old.ca, stale.key, stale.certificate))
     )
@@ -125,7 +125,7 @@ def test_another_authority_takes_over_under_load_and_the_old_one_is_worth_nothin
         with pytest.raises(grpc.RpcError) as cut_off:
             list(watch)
         with pytest.raises(grpc.RpcError) as refused:
-            payment_pb2_grpc.PaymentServiceStub(live).Login(pb.LoginRequest(user="alice"), timeout=5)
+            operator_pb2_grpc.NodeServiceStub(live).GetStatus(operator_pb2.GetStatusRequest(), timeout=5)
         assert cut_off.value.code() is refused.value.code() is grpc.StatusCode.PERMISSION_DENIED
     assert not load.failures
     assert not lines(nodes, "gateway", "bank_away")
