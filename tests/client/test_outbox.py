@@ -48,6 +48,16 @@ def test_an_item_goes_from_never_sent_over_unknown_to_its_end_and_no_further(out
     assert outbox.waiting("alice") == []
 
 
+def test_two_users_items_under_one_id_go_their_own_ways(outbox):
+    of_alice = outbox.save("alice", request())
+    payment_id = of_alice.request.payment_id
+    of_bob = outbox.save("bob", request(payment_id))
+    outbox.mark_sent(of_bob)
+    assert outbox.find("alice", payment_id).state is State.NEVER_SENT
+    outbox.settle(of_alice, State.DECLINED, "insufficient_funds")
+    assert outbox.find("bob", payment_id).state is State.UNKNOWN
+
+
 def test_an_item_that_was_cancelled_is_not_marked_as_sent(outbox):
     item = outbox.save("alice", request())
     outbox.cancel("alice", item.request.payment_id)

@@ -9,6 +9,7 @@ from interbank.v1 import bank_pb2 as pb
 
 from nodes.core.chain import Head
 from nodes.core.messages import Decide, Prepare
+from nodes.gateway import bank_link
 from nodes.gateway.bank_link import Batch, Marker, _messages, _Stream
 
 HEADS = [Head(number, number, bytes([number]) * 32) for number in range(9)]
@@ -37,6 +38,19 @@ def test_a_marker_ends_its_message_and_what_comes_after_it_is_in_the_next():
 def test_a_marker_goes_out_though_there_is_nothing_to_say():
     assert list(map(shape, _messages([batch(1, MARKER)]))) == [([], 7, True, 1)]
     assert _messages([Batch([], [], HEADS[1])]) == []
+
+
+def test_more_than_a_message_holds_goes_out_whole_and_the_marker_with_its_end(monkeypatch):
+    monkeypatch.setattr(bank_link, "_MESSAGE_ITEMS_MAX", 2)
+    prepares = [prepare for number in (5, 6, 7) for prepare in batch(number).prepares]
+    decides = [decide for number in range(1, 6) for decide in batch(number).decides]
+    # The first of them has no prepare, whose epoch is that of the message.
+    batches = [Batch([], decides[:3], HEADS[1]), Batch(prepares, decides[3:], HEADS[2]), batch(3, MARKER)]
+    messages = _messages(batches)
+    shapes = [([1, 2], 0, False, 0), ([3, 4], 0, False, 0), ([5], 7, True, 3)]
+    assert list(map(shape, messages)) == shapes
+    assert [len(message.prepares.payment_ids) for message in messages] == [2, 1, 0]
+    assert {message.epoch for message in messages} == {1}
 
 
 async def test_a_bank_that_dies_in_the_middle_of_a_write_is_away_and_no_bug():

@@ -13,6 +13,7 @@ from nodes.core.coordinator import Coordinator
 from nodes.core.messages import Contradiction, Outcome, Payment, Reason, Vote, VoteKind
 from nodes.core.recovery import RECORDS_LOST
 from nodes.core.resolution import Resolution
+from nodes.gateway import cuts
 from nodes.gateway.loop import GatewayLoop
 from nodes.gateway.store import SCHEMA, GatewayStore
 
@@ -29,10 +30,14 @@ class Bank:
     def __init__(self, name):
         self.name = name
         self.batches = []
+        self.is_connected = True
         self.is_asked = asyncio.Event()
+        self.is_marked = asyncio.Event()
 
     def send(self, batch):
         self.batches.append(batch)
+        if batch.marker:
+            self.is_marked.set()
         if batch.prepares:
             self.is_asked.set()
 
@@ -126,6 +131,35 @@ async def test_a_turn_sends_prepares_to_some_banks_and_decisions_to_others(gatew
     await asyncio.wait_for(gateway.recorded.get(), WITHIN_S)
     sent = {bank.name: [(len(b.prepares), len(b.decides)) for b in bank.batches] for bank in gateway.banks}
     assert sent == {"HDFC": [(0, 1)], "ICICI": [(0, 1)], "SBI": [(1, 0)]}
+
+
+async def test_the_markers_of_a_cut_go_out_behind_what_their_turn_has_decided(gateway):
+    await gateway.begin()
+    gateway.loop.cuts.begin(lambda *_: None, keeps_books=False)
+    gateway.hear_yes("HDFC", "ICICI")
+    for bank in gateway.banks:
+        await asyncio.wait_for(bank.is_marked.wait(), WITHIN_S)
+    for bank in gateway.banks[:2]:
+        assert [(len(batch.decides), bool(batch.marker)) for batch in bank.batches[-2:]] == [(1, False), (0, True)]
+    assert gateway.loop.cuts.head.last_sequence == 1
+
+
+async def test_inquiries_wait_for_the_end_of_a_cut_and_a_cut_ends_when_a_bank_goes_away(gateway, monkeypatch):
+    monkeypatch.setattr(cuts, "_ANSWERS_WITHIN_S", 3600.0)
+    taking = asyncio.create_task(gateway.loop.cuts.take())
+    for bank in gateway.banks:
+        await asyncio.wait_for(bank.is_marked.wait(), WITHIN_S)
+    key = (*PAYMENT.key, 1)
+    asking = [asyncio.create_task(gateway.loop.inquire(bank, [key])) for bank in ("HDFC", "ICICI")]
+    # A payment that is asked for after them is sent out with the turn that has answered them, or a later one.
+    await asyncio.sleep(0)
+    gateway.loop.begin(OTHER, lambda _: None, AUTHORITY)
+    await asyncio.wait_for(gateway.banks[2].is_asked.wait(), WITHIN_S)
+    assert not any(each.done() for each in asking)
+    gateway.loop.bank_events().disconnected("SBI")
+    for answers in asking:
+        assert [decide.commit for decide in await asyncio.wait_for(answers, WITHIN_S)] == [False]
+    taking.cancel()
 
 
 async def test_a_gateway_that_starts_again_knows_what_operators_settled_and_what_only_they_can_settle(gateway):

@@ -131,6 +131,41 @@ def test_banks_are_dealt_with_after_it_and_go_on_in_the_new_chain(cluster):
     store.close()
 
 
+def test_what_the_banks_chains_were_is_known_to_the_new_records(cluster):
+    cluster.paths["gateway"].unlink()
+    run(cluster)
+    store = GatewayStore.open(cluster.paths["gateway"])
+    heard = {told.node: told.number for told in store.chain.last_heard()}
+    store.close()
+    for name in BANKS:
+        books = BankStore.open(cluster.paths[name], name)
+        assert heard[name] == books.chain.head.number
+        books.close()
+
+
+def test_a_promise_of_a_later_epoch_alone_is_a_need(cluster):
+    cluster.paths["gateway"].unlink()
+    run(cluster)
+    alter(
+        cluster.paths["SBI"],
+        "INSERT INTO hold VALUES (NULL, zeroblob(16), 'bob', 9, 'bob', '@HDFC/INR', 5, 'INR', 7)",
+        "UPDATE account SET held = 5 WHERE name = 'bob'",
+        "INSERT INTO account VALUES ('@HDFC/INR', 'INR', 0, 0, 5)",
+    )
+    assert run(cluster).epoch == 9
+    store = GatewayStore.open(cluster.paths["gateway"])
+    assert store.begin_epoch() == 10
+    store.close()
+
+
+def test_the_new_file_is_in_its_place_for_good_before_that_is_said(cluster, monkeypatch):
+    synced = []
+    monkeypatch.setattr("nodes.gateway.recover.sync_folder", synced.append)
+    cluster.paths["gateway"].unlink()
+    run(cluster)
+    assert synced == [cluster.paths["gateway"].parent]
+
+
 def test_what_banks_hear_from_the_recovery_on_counts_from_its_very_link(cluster):
     cluster.paths["gateway"].unlink()
     run(cluster)

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from nodes.core.messages import Decision, Outcome, Payment, Reason
+from nodes.gateway import transactions_file
 from nodes.gateway.store import GatewayStore
 from nodes.gateway.transactions_file import TransactionsFile
 
@@ -81,6 +82,20 @@ def test_a_torn_end_is_cut_off_and_made_whole(path, store, torn):
         file.write(torn)
     store.write(decisions(3), [], 0)
     assert opened(path, store) == [1, 2, 3]
+
+
+def test_a_torn_end_of_a_long_file_takes_nothing_else_with_it(path, store, monkeypatch):
+    monkeypatch.setattr(transactions_file, "_TAIL_BYTES", 500)
+    opened(path, store, *range(1, 9))
+    with path.open("ab") as file:
+        file.write(b'{"sequence": 9, "pay')
+    assert opened(path, store, 9) == list(range(1, 10))
+
+
+def test_what_is_missing_is_written_once_however_much_it_is(path, store, monkeypatch):
+    monkeypatch.setattr(transactions_file, "_CHUNK_LINES", 2)
+    store.write(decisions(1, 2, 3, 4, 5), [], 0)
+    assert opened(path, store) == [1, 2, 3, 4, 5]
 
 
 def test_a_file_of_another_database_is_set_aside(path, store, tmp_path):

@@ -68,3 +68,12 @@ def test_what_an_operator_may_not_settle_is_held_against_the_record_and_leaves_n
     gateway.commit()
     assert "the gateway's decision: committed" in gateway.resolve(False, (*PAYMENT.key, 1))
     assert gateway.store.resolutions() == []
+
+
+def test_all_of_a_turn_is_looked_up_however_much_has_gathered(gateway):
+    gateway.commit()
+    others = [PAYMENT._replace(payment_id=bytes([number]) * 16) for number in range(1, 201)]
+    spoken = gateway.turn(*(Begin(each, "caller") for each in [*others, PAYMENT]))
+    [(_, answer)] = spoken.effects.answers
+    assert answer.replayed
+    assert answer.decision.payment == PAYMENT
