@@ -57,7 +57,8 @@ def make_timeline(evidence: Evidence) -> list[Moment]:
     if not moments:
         return []
     first, last = min(moments)[0] - _AROUND_US, max(moments)[0] + _AROUND_US
-    is_over = evidence.trace is not None and evidence.trace.payment.outcome != Outcome.PENDING
+    is_decided = evidence.trace is not None and evidence.trace.payment.outcome != Outcome.PENDING
+    is_over = is_decided or bool(_find_end(evidence))
     events = sorted(map(_of_event, evidence.events))
     moments += [event for event in events if first <= event.at_us and (event.at_us <= last or not is_over)]
     # How the nodes were when it began.

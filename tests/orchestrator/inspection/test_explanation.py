@@ -126,3 +126,11 @@ def test_a_node_that_was_thawed_long_before_is_no_trouble_of_a_payment():
 def test_an_event_without_words_is_its_name_alone():
     evidence = Evidence(ID, trace=trace(Outcome.COMMITTED), events=[event(11, "SBI", "stopping", "")])
     assert (11_000_000, "SBI", "stopping") in make_timeline(evidence)
+
+
+def test_what_happens_long_after_a_payment_has_ended_is_not_told_though_the_gateway_is_away():
+    later = event(40, "SBI", "exited", "long afterwards")
+    ended = Evidence(ID, item(State.COMMITTED), silent={"gateway": "the gateway is away"}, events=[later])
+    waits = Evidence(ID, item(State.UNKNOWN), silent={"gateway": "the gateway is away"}, events=[later])
+    assert [moment.who for moment in make_timeline(ended)] == ["client"]
+    assert [moment.who for moment in make_timeline(waits)] == ["client", "SBI"]
