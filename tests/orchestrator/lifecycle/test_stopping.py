@@ -49,6 +49,14 @@ def test_a_frozen_supervisor_is_killed_and_its_nodes_end(cluster: Cluster) -> No
     start(cluster)
 
 
+def test_a_supervisor_that_cannot_be_called_any_more_is_ended_all_the_same(cluster: Cluster) -> None:
+    pids = start(cluster)
+    cluster.socket.unlink()
+    assert stop_cluster(cluster.socket)
+    wait_until(lambda: not any(map(is_alive, pids)), "the nodes have ended")
+    assert not is_held(Path(cluster.plan.lock))
+
+
 def test_two_at_once_both_see_it_down(cluster: Cluster) -> None:
     start(cluster)
     seen: list[bool] = []

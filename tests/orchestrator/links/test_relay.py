@@ -160,6 +160,23 @@ async def test_a_fault_heals_by_itself_when_its_time_is_over(line):
     assert await gateway.hears(b"vote")
 
 
+async def test_each_of_several_faults_heals_in_its_own_time(line):
+    bank, gateway = await line.open()
+    soon, late = (*line._faults("cut HDFC->gateway", 0.1), *line._faults("delay gateway->HDFC", FOREVER_S))
+    line.relay.set_faults([soon, late])
+    bank.say(b"vote")
+    assert await gateway.hears(b"vote")
+
+
+async def test_what_a_delay_keeps_back_passes_as_soon_as_it_is_healed(line):
+    bank, gateway = await line.open()
+    line.break_by("delay HDFC->gateway", delay_s=FOREVER_S)
+    bank.say(b"vote")
+    assert await gateway.hears_nothing()
+    line.break_by("")
+    assert await gateway.hears(b"vote")
+
+
 async def test_a_cut_holds_for_connections_that_are_opened_under_it(line):
     line.break_by("cut HDFC->gateway")
     bank = await line.call()

@@ -68,6 +68,19 @@ async def test_a_fault_ends_in_time_while_its_owner_goes_on_listening(injector, 
     assert told[1:] == ["HDFC healed f1 cut HDFC->gateway: its time is over"]
 
 
+async def test_an_injector_that_runs_ends_faults_in_time_by_itself(told, tmp_path):
+    proxy = sys.executable, "-c", "import sys; sys.stdin.read()"
+    injector = Injector(LINKS, proxy, output=tmp_path / "proxy", report=told.report)
+    running = asyncio.create_task(injector.run())
+    async with aclosing(injector.inject({**CUT, "left_s": 0.05})) as faults:
+        async with asyncio.timeout(DEADLINE_S):
+            async for _ in faults:
+                pass
+    assert "HDFC healed f1 cut HDFC->gateway: its time is over" in told
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+
 @pytest.mark.parametrize(
     ("fields", "message"),
     [

@@ -51,6 +51,14 @@ def test_a_lock_dies_with_its_holder(path: Path) -> None:
         assert read_owner(path) == os.getpid()
 
 
+def test_what_a_former_owner_wrote_is_no_part_of_what_the_next_writes(path: Path) -> None:
+    path.parent.mkdir()
+    path.write_text('{"pid": 1234567890, "create_time_s": 1.0}' + 200 * "x")
+    with FolderLock(path) as taken:
+        taken.take()
+        assert read_owner(path) == os.getpid()
+
+
 def test_a_taker_waits_for_the_holder(path: Path) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", HOLD, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE

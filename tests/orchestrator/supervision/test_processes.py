@@ -64,6 +64,8 @@ async def test_a_frozen_process_can_be_killed(lifeline: Lifeline, output: Path) 
 async def test_a_frozen_process_can_end_when_asked_to(lifeline: Lifeline, output: Path) -> None:
     process = spawn(SLEEP, output=output, lifeline_fd=lifeline.read_fd)
     process.pause()
+    # Of two signals that meet a process before it runs, it would take the lower one first.
+    wait_until(lambda: psutil.Process(process.pid).status() == psutil.STATUS_STOPPED, "it is frozen")
     process.terminate()
     assert await end_of(process) == -15
 

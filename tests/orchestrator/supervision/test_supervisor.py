@@ -112,6 +112,16 @@ def test_a_fatal_node_comes_back_by_restart_when_its_trouble_is_mended(
     cluster.wait(lambda nodes: nodes["HDFC"]["is_ready"], "HDFC serves")
 
 
+def test_nothing_is_started_any_more_while_all_goes_down(make_cluster: MakeCluster) -> None:
+    cluster = make_cluster(HDFC=["--ignore-term"], limits=Limits(stop_grace_s=2.0))
+    cluster.up()
+    stopping = follow(cluster.socket, {"do": "stop"})
+    next(stopping)
+    with pytest.raises(Refused, match="the cluster is going down"):
+        ask(cluster.socket, {"do": "restart", "node": "gateway"})
+    assert all(node["pid"] is None for node in list(stopping)[-1]["nodes"])
+
+
 def test_a_frozen_node_is_killed_and_started_again(make_cluster: MakeCluster) -> None:
     cluster = make_cluster()
     pid = cluster.up()["HDFC"]["pid"]
