@@ -13,6 +13,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from nodes.core.names import Identity, PeerKind
 from nodes.runtime.revocations import successor_name
 from nodes.runtime.tls import Tls, TlsFiles, load_tls
+from orchestrator.identity.authority import key_usage
 
 CLUSTER = "payments.test"
 BOTH_USES = (ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH)
@@ -31,6 +32,8 @@ class Authority:
         builder = (
             self._builder(self._name, self._key)
             .add_extension(x509.BasicConstraints(True, 0), True)
+            # A strict client, such as Python 3.13's, demands it of whoever signs.
+            .add_extension(key_usage(signs_certificates=True), True)
             # Two authorities of one name are told apart by this alone.
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(self._key.public_key()), False)
         )
