@@ -3,12 +3,13 @@
 import argparse
 import gc
 import multiprocessing
+import signal
 import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
 
-from tests.simulator.chunks import Chunk, run_chunk
+from tests.simulator.chunks import Chunk, run_chunk, start_worker
 from tests.simulator.coverage import ROWS
 from tests.simulator.schedule import run_schedule
 
@@ -29,6 +30,7 @@ def main() -> int:
         log: list[str] = []
         run_schedule(flags.seed, log)
         print("\n".join(log))
+    interrupt = _Interrupt()
     began = time.monotonic()
     total = Chunk(0, 0, [], [], Counter(), 0.0)
     for chunk in _run_all(flags):
@@ -39,13 +41,30 @@ def main() -> int:
         if chunk.violations:
             return 1
         if flags.digests:
-            print("\n".join(chunk.digests))
+            print("\n".join(chunk.digests), flush=True)
+        if interrupt.has_come:
+            break
     if flags.rows:
         print("\n".join(f"{total.reached[row]:12,}  {row}" for row in ROWS))
     pace = total.schedules / total.cpu_s * 60
     done = f"{total.schedules:,} schedules, {total.events:,} events, 0 violations"
     print(f"{done} in {time.monotonic() - began:.1f} s; {pace:,.0f} schedules a minute of one core")
+    if interrupt.has_come:
+        print(f"interrupted; go on from --seed {flags.seed + total.schedules}")
+        return 130
     return 0
+
+
+class _Interrupt:
+    """The first Ctrl-C lets a chunk end, since hours may have gone into the run; the second ends it at once."""
+
+    def __init__(self) -> None:
+        self.has_come = False
+        signal.signal(signal.SIGINT, self._note)
+
+    def _note(self, number: int, _: object) -> None:
+        self.has_come = True
+        signal.signal(number, signal.SIG_DFL)
 
 
 def _run_all(flags: argparse.Namespace) -> Iterator[Chunk]:
@@ -55,7 +74,7 @@ def _run_all(flags: argparse.Namespace) -> Iterator[Chunk]:
         gc.freeze()
         yield from map(run_chunk, chunks)
         return
-    with multiprocessing.get_context("spawn").Pool(flags.jobs, gc.freeze) as pool:
+    with multiprocessing.get_context("spawn").Pool(flags.jobs, start_worker) as pool:
         yield from pool.imap(run_chunk, chunks)
 
 

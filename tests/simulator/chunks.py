@@ -3,6 +3,8 @@
 Apart from the program, since a process that is spawned does not load its starter's ``__main__.py``.
 """
 
+import gc
+import signal
 import time
 from collections import Counter
 from typing import NamedTuple
@@ -19,6 +21,12 @@ class Chunk(NamedTuple):
     violations: list[tuple[int, str]]
     reached: Counter[str]
     cpu_s: float
+
+
+def start_worker() -> None:
+    """Make a process ready to run chunks."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to all; whoever gathers the chunks ends it
+    gc.freeze()
 
 
 def run_chunk(what: tuple[int, int, bool]) -> Chunk:

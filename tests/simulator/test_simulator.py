@@ -1,6 +1,7 @@
 """The rules hold through many bad days; a day can be had again; and days are bad enough."""
 
 import os
+import signal
 import subprocess
 import sys
 from collections import Counter
@@ -42,6 +43,22 @@ def test_the_same_seed_gives_the_same_events_in_other_processes(results):
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=500)
     assert done.stdout.split()[:_REPLAYED] == [result.digest for result in results[:_REPLAYED]]
     assert len({result.digest for result in results}) == _SCHEDULES
+
+
+def test_a_run_that_is_interrupted_says_how_far_it_came():
+    command = [sys.executable, "-m", "tests.simulator", "--schedules", "1000000", "--digests"]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as run:
+        assert run.stdout is not None
+        try:
+            first = run.stdout.readline()
+            run.send_signal(signal.SIGINT)
+            *digests, done, last = (first + run.stdout.read()).splitlines()
+            assert run.wait(60) == 130
+        finally:
+            run.kill()
+    assert done.startswith(f"{len(digests):,} schedules, ")
+    assert last == f"interrupted; go on from --seed {len(digests)}"
 
 
 def test_old_copies_of_disks_come_back_and_are_noticed(results):
