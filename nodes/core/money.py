@@ -22,7 +22,10 @@ EXPONENTS: Mapping[str, int] = MappingProxyType(
 )  # fmt: skip
 """Digits after the decimal point by currency (ISO 4217:2015, list one)."""
 
-_AMOUNT = re.compile(r"(?P<whole>[0-9]{1,3}(,[0-9]{2,3})*|[0-9]{1,19})(\.(?P<fraction>[0-9]+))?")
+_WESTERN = r"[0-9]{1,3}(,[0-9]{3})+"
+_INDIAN = r"[0-9]{1,2}(,[0-9]{2})+,[0-9]{3}"
+# The last group has three digits: "1,00" is one in half of the world, and must not be taken for a hundred.
+_AMOUNT = re.compile(rf"(?P<whole>{_WESTERN}|{_INDIAN}|[0-9]{{1,19}})(\.(?P<fraction>[0-9]+))?")
 
 
 def parse_amount(text: str, currency: str) -> int:
