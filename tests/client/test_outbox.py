@@ -48,6 +48,19 @@ def test_an_item_goes_from_never_sent_over_unknown_to_its_end_and_no_further(out
     assert outbox.waiting("alice") == []
 
 
+def test_the_last_send_without_an_answer_counts_for_what_may_yet_arrive(tmp_path):
+    now = [0.0]
+    outbox = Outbox(tmp_path / "outbox.db", clock=lambda: now[0])
+    item = outbox.save("alice", request())
+    for at in (0.0, 2.0 * outbox_module.UNDER_WAY_S_MAX):
+        now[0] = at
+        outbox.mark_sent(item)
+    now[0] += 1.0
+    earlier = outbox.mark_sent(item)
+    assert earlier.sent_at == 2.0 * outbox_module.UNDER_WAY_S_MAX
+    assert outbox.may_yet_arrive(earlier)
+
+
 def test_two_users_items_under_one_id_go_their_own_ways(outbox):
     of_alice = outbox.save("alice", request())
     payment_id = of_alice.request.payment_id

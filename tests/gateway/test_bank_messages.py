@@ -62,3 +62,46 @@ async def test_a_bank_that_dies_in_the_middle_of_a_write_is_away_and_no_bug():
             await stream._call.read()
         with pytest.raises(ConnectionError, match="the stream has ended"):
             await stream._send(pb.TransactRequest())
+
+
+async def test_who_asks_a_bank_waits_for_what_was_said_to_it_before_and_for_nothing_that_came_after():
+    async with grpc.aio.insecure_channel("localhost:1") as channel:
+        stream = _Stream(channel, lambda _: None, structlog.get_logger(), lambda: [])
+        await stream.settle()
+        stream.send(batch(1))
+        behind_what_waits = asyncio.ensure_future(stream.settle())
+        await asyncio.sleep(0)
+        await stream._outgoing.take()
+        stream._note_taken(1)
+        behind_what_is_under_way = asyncio.ensure_future(stream.settle())
+        await asyncio.sleep(0)
+        assert not behind_what_waits.done()
+        assert not behind_what_is_under_way.done()
+        stream.send(batch(2))
+        stream._note_done(1)
+        await behind_what_waits
+        await behind_what_is_under_way
+        stream._note_taken(0)
+        stream._call.cancel()
+
+
+@pytest.fixture
+async def stream():
+    async with grpc.aio.insecure_channel("localhost:1") as channel:
+        stream = _Stream(channel, lambda _: None, structlog.get_logger(), lambda: [])
+        yield stream
+        stream._call.cancel()
+
+
+async def test_a_bank_that_owes_one_answer_for_too_long_is_taken_for_away(stream, monkeypatch):
+    monkeypatch.setattr(bank_link, "_SILENCE_MAX_S", 0.01)
+    stream._note_taken(1)
+    with pytest.raises(TimeoutError, match="the bank has been silent"):
+        await asyncio.wait_for(stream._watch(), 60)
+
+
+async def test_a_bank_that_answers_more_often_than_it_was_asked_is_broken_with(stream):
+    stream._note_taken(1)
+    stream._demand_asked(1)
+    with pytest.raises(ConnectionError, match="what it was not asked"):
+        stream._demand_asked(1)
