@@ -110,3 +110,14 @@ async def test_a_line_counts_as_renewed_only_once_all_is_said_on_a_stream_that_w
     await line.let_open()
     assert line.is_renewed
     dialling.cancel()
+
+
+async def test_a_bank_that_has_moved_is_dialled_where_it_is_though_its_old_stream_still_stands():
+    line = Renewed()
+    line.dial("localhost:1")
+    dialling = asyncio.create_task(line.run())
+    await line.let_open()
+    assert line.is_connected
+    line.dial("localhost:2")
+    assert line.address == "localhost:2"
+    dialling.cancel()
