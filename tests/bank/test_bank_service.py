@@ -3,11 +3,13 @@
 import asyncio
 from types import SimpleNamespace
 
+import pytest
 from interbank.v1 import bank_pb2 as pb
 
 from nodes.bank.bank_service import BankService, _merge
 from nodes.bank.loop import BankLoop
 from nodes.core.chain import Head
+from nodes.core.soundness import EPOCH_MAX, Unsound
 
 MESSAGES = 3
 
@@ -57,3 +59,11 @@ def test_what_the_gateway_says_of_its_chain_is_heard():
     head = pb.ChainHead(number=7, last_sequence=5, hash=bytes(32))
     loop.receive(pb.TransactRequest(number=2, head=head), lambda _: None)
     assert heard == [("gateway", Head(7, 5, bytes(32)))]
+
+
+def test_an_answer_to_an_inquiry_that_cannot_be_is_refused_before_a_rule_looks_at_it():
+    store = SimpleNamespace(find_account=lambda _: None, holds=list)
+    loop = BankLoop("HDFC", store, None, lambda _: None)
+    answer = pb.Decides(payment_ids=[bytes(16)], payers=["alice"], epochs=[EPOCH_MAX + 1], commits=[True])
+    with pytest.raises(Unsound):
+        loop.receive_decisions(answer)
