@@ -25,7 +25,6 @@ from typing import Any, NamedTuple
 
 import grpc
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.x509.oid import ExtendedKeyUsageOID
@@ -33,6 +32,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from nodes.core.names import Identity, PeerKind, parse_identity
 from nodes.runtime.file_watch import stamp_files
 from nodes.runtime.revocations import NOBODY, RevocationsUnusable, Revoked, demanded_name, load_revocations
+from nodes.runtime.signing import has_signed
 
 MESSAGE_BYTES_MAX = 16 * 1024 * 1024
 """Batches of payments fit, floods do not."""
@@ -293,22 +293,14 @@ def _find_key(path: Path, pem: bytes, leaf: x509.Certificate) -> bytes | None:
 
 
 def _demand_signed(files: TlsFiles, leaf: x509.Certificate, authorities: Iterable[x509.Certificate]) -> None:
-    if not any(_has_signed(authority, leaf) for authority in authorities):
+    if not any(has_signed(authority, leaf) for authority in authorities):
         raise CertificateUnusable(f"{files.certificate} is not signed by {files.ca}: make it anew")
-
-
-def _has_signed(authority: x509.Certificate, leaf: x509.Certificate) -> bool:
-    try:
-        leaf.verify_directly_issued_by(authority)
-    except (ValueError, TypeError, InvalidSignature):
-        return False
-    return True
 
 
 @lru_cache(maxsize=4096)
 def _is_signed_by_any(pem: bytes, authorities_pem: bytes) -> bool:
     leaf = x509.load_pem_x509_certificate(pem)
-    return any(_has_signed(authority, leaf) for authority in x509.load_pem_x509_certificates(authorities_pem))
+    return any(has_signed(authority, leaf) for authority in x509.load_pem_x509_certificates(authorities_pem))
 
 
 def _public_bytes(holder: PrivateKeyTypes | x509.Certificate) -> bytes:

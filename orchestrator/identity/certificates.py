@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from nodes.core.names import Identity, PeerKind
 from nodes.runtime.revocations import NOBODY, successor_name
+from nodes.runtime.signing import has_signed
 from orchestrator.identity.authority import (
     Authority,
     choose_beginning,
@@ -267,7 +267,7 @@ def find_fault(leaf: Leaf, authority: x509.Certificate | None, *, renewed_before
         return fault
     if _begins(certificate) < leaf.revoked_before:
         return REVOKED
-    if authority is None or not _is_signed_by(certificate, authority):
+    if authority is None or not has_signed(authority, certificate):
         return "was not signed by this cluster's authority"
     names = _names(leaf, leaf.revoked_before or _begins(certificate))
     if find_extension(certificate, x509.SubjectAlternativeName) != names:
@@ -296,14 +296,6 @@ def _list(name: str, certificate: x509.Certificate | None, fault: str) -> Listed
     days_left = (certificate.not_valid_after_utc - datetime.now(UTC)).days
     serial = f"{certificate.serial_number:x}"
     return Listed(name, find_uri(certificate), serial, certificate.not_valid_after_utc, days_left, fault)
-
-
-def _is_signed_by(certificate: x509.Certificate, authority: x509.Certificate) -> bool:
-    try:
-        certificate.verify_directly_issued_by(authority)
-    except (ValueError, TypeError, InvalidSignature):
-        return False
-    return True
 
 
 def _is_key(path: Path) -> bool:
