@@ -14,6 +14,7 @@ from interbank.v1 import operator_pb2_grpc
 
 from nodes.core.names import PeerKind
 from nodes.runtime.tls import TlsFiles
+from orchestrator.supervision import probing
 from tests.authority import Authority, put_in_place
 
 pytestmark = pytest.mark.cluster
@@ -174,3 +175,35 @@ async def test_it_goes_on_asking_when_certificates_and_authority_are_replaced(
     other.replace_leaf(other.identity(PeerKind.OPERATOR), files)
     await prober.hear(lambda answer: answer.get("is_ready") is True)
     await server.stop(None)
+
+
+class Asker:
+    """Answers at once, and notes that it was let go."""
+
+    def __init__(self) -> None:
+        self.is_closed = asyncio.Event()
+
+    async def ask(self) -> dict[str, Any]:
+        return {"is_ready": True}
+
+    async def close(self) -> None:
+        self.is_closed.set()
+
+
+async def test_who_asked_before_is_let_go_when_a_node_is_watched_again():
+    askers: list[Asker] = []
+
+    def make_asker(_: dict[str, Any]) -> Asker:
+        askers.append(Asker())
+        return askers[-1]
+
+    heard = asyncio.Event()
+    watching = probing.Prober(make_asker, 60.0, lambda _: heard.set())
+    try:
+        watching.obey({"watch": "HDFC", "instance": "1"})
+        await asyncio.wait_for(heard.wait(), DEADLINE_S)
+        watching.obey({"watch": "HDFC", "instance": "2"})
+        await asyncio.wait_for(askers[0].is_closed.wait(), DEADLINE_S)
+        assert not askers[1:] or not askers[1].is_closed.is_set()
+    finally:
+        await watching.close()
