@@ -159,7 +159,7 @@ MUTANTS = [
     Mutant("records an abort that is older than its hold", Participant, "_decide_held", "elif decide.epoch >= hold.epoch:\n        self.ledger.release(hold)", "else:\n        if decide.epoch >= hold.epoch: self.ledger.release(hold)"),
     Mutant("credits a payee of its own as another bank's", Participant, "_hold", "payee if payee_bank == self.bank", "payee if payer_bank != self.bank"),
     Mutant("releases again with each turn what it released", Ledger, "take_changes", "self._changed, self._held, self._released, self._entries = {}, {}, [], []", "self._changed, self._held, self._entries = {}, {}, []"),
-    Mutant("forgets accounts in the middle of a turn", Ledger, "account", "account = self._accounts.get(name)", "self._accounts = self._accounts if len(self._accounts) <= self._CACHED_ACCOUNTS_MAX else {}; account = self._accounts.get(name)"),
+    Mutant("forgets accounts in the middle of a turn", Ledger, "account", "account = self._accounts.get(name) or self._changed.get(name)", "self._accounts = self._accounts if len(self._accounts) <= self._CACHED_ACCOUNTS_MAX else {}; account = self._accounts.get(name)"),
     Mutant("lowers what is incoming in memory only", Ledger, "release", "self._changed[credit.name] = credit", "pass"),
     Mutant("looks up a turn's first prepares only", bank_turn, "_look_up", "asked += [prepare[:2] for prepare in event.prepares]", "asked += [prepare[:2] for prepare in event.prepares if not asked]"),
     Mutant("looks up no decisions on what it does not hold", bank_turn, "_look_up", "asked += late", "pass"),
