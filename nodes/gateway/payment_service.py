@@ -49,7 +49,7 @@ _PAY_MANY_OPEN_MAX = 4096
 """Payments of one stream that may be under way; beyond that its next message is not read."""
 _PAY_MANY_ITEMS_AT_ONCE = 4096
 """Payments of all streams that are begun at once, as many as one message may have: some 80 ms."""
-_PAGES_MAX = 64
+_PAGES_MAX = 160
 """Pages of history that are asked for and not yet sent, each some 100 KB at most; one certificate has half."""
 _ROWS_AT_ONCE = 500
 _NEWEST = 2**63 - 1

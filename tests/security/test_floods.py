@@ -12,7 +12,7 @@ from typing import Any
 import grpc
 import psutil
 import pytest
-from interbank.v1 import payment_pb2
+from interbank.v1 import payment_pb2, payment_pb2_grpc
 
 from nodes.core.names import PeerKind
 from nodes.runtime.tls import TlsFiles
@@ -85,11 +85,20 @@ def test_who_asks_for_pages_and_reads_none_is_refused_more_and_others_get_theirs
     def list_payments(files: TlsFiles, metadata: Any) -> grpc.StatusCode:
         return site.call("PaymentService/ListPayments", files=files, metadata=metadata).code
 
-    with closing(ask_unread(site, hoarder, "alice", 40)) as connection:
+    with closing(ask_unread(site, hoarder, "alice", 95)) as connection:
         wait_until(lambda: list_payments(hoarder, as_hoarder) is CODE.RESOURCE_EXHAUSTED, "a refusal")
         assert connection.attend()
         assert list_payments(other, as_other) is CODE.OK
     wait_until(lambda: list_payments(hoarder, as_hoarder) is CODE.OK, "room")
+
+
+def test_sixty_four_pages_that_one_program_asks_for_at_once_are_all_given(site):
+    metadata = site.as_user("alice", site.leaf(PeerKind.CLIENT, "busy"))
+    with target_of(site, "busy").channel() as channel:
+        stub = payment_pb2_grpc.PaymentServiceStub(channel)
+        request = payment_pb2.ListPaymentsRequest(page_size=500)
+        calls = [stub.ListPayments.future(request, timeout=60, metadata=metadata) for _ in range(64)]
+        assert {call.code() for call in calls} == {CODE.OK}
 
 
 @pytest.mark.parametrize("name", FLOODS)
