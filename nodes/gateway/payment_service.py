@@ -78,8 +78,8 @@ class PaymentService(payment_pb2_grpc.PaymentServiceServicer):
         self._store = store
         self._audit = audit
         self._pages = Capacity("pages of history", _PAGES_MAX)
-        self._page_pace = Pace(_ROWS_AT_ONCE, rest_share=1)
-        self._stream_pace = Pace(_PAY_MANY_ITEMS_AT_ONCE, rest_share=1)
+        self._page_pace = Pace(_ROWS_AT_ONCE)
+        self._stream_pace = Pace(_PAY_MANY_ITEMS_AT_ONCE)
 
     # -- logins -----------------------------------------------------------------
 
@@ -170,7 +170,6 @@ class PaymentService(payment_pb2_grpc.PaymentServiceServicer):
 
     def _take_page(self, thumbprint: str, context: Context) -> None:
         """Take a place for a page until all of it is sent: who asks and does not read would have memory filled."""
-        self._pages.demand_room()
         self._pages.take(thumbprint)
         context.add_done_callback(lambda _: self._pages.give_back(thumbprint))  # type: ignore[arg-type]  # a protocol
 
@@ -218,7 +217,7 @@ class _PaymentStream:
             async for request in requests:
                 reach("gateway.pay-many.read")
                 _demand_few(len(request.payments))
-                await self._pace.begin(max(1, len(request.payments)))
+                await self._pace.begin(len(request.payments))
                 self._begin_all(request.payments)
                 if self._under_way > _PAY_MANY_OPEN_MAX:
                     self._has_room.clear()

@@ -45,7 +45,7 @@ class RegistryService(registry_pb2_grpc.RegistryServiceServicer):
         self._audit = audit
         self._reach = reach
         self._clock = clock
-        self._pace = Pace(_INQUIRY_MAX, rest_share=1)
+        self._pace = Pace(_INQUIRY_MAX)
         self._inquiries = Capacity("inquiries", _INQUIRIES_MAX)
         self._moves: dict[str, tuple[float, float]] = {}
 
@@ -85,10 +85,9 @@ class RegistryService(registry_pb2_grpc.RegistryServiceServicer):
                 grpc.StatusCode.INVALID_ARGUMENT, f"transactions: {said}", [("transactions", said)]
             )
         thumbprint = current_caller().thumbprint
-        self._inquiries.demand_room()
         self._inquiries.take(thumbprint)
         try:
-            await self._pace.begin(max(1, len(request.transactions)))
+            await self._pace.begin(len(request.transactions))
             decides = await self._inquire(bank, read_keys(request.transactions))
         finally:
             self._inquiries.give_back(thumbprint)

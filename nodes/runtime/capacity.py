@@ -39,7 +39,11 @@ class Capacity:
             raise _refuse(f"this node has too many {self._kind} under way; try again later")
 
     def take(self, thumbprint: str) -> None:
-        """Take a place for the certificate of ``thumbprint``; raises `RequestRefused` if it has its share."""
+        """Take a place for the certificate of ``thumbprint``.
+
+        Raises `RequestRefused` if all places are taken, or it has its share.
+        """
+        self.demand_room()
         taken = self._taken_by[thumbprint]
         if taken >= self._places_each:
             raise _refuse(f"this certificate has too many {self._kind} under way; try again later")

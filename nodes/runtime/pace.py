@@ -12,19 +12,18 @@ from collections import deque
 class Pace:
     """Lets so many pieces of work begin at once, in the order of coming, and the next after a rest.
 
-    The rest takes ``rest_share`` of the time that the work took. For one event loop.
+    The rest takes as long as the work took. For one event loop.
     """
 
-    def __init__(self, pieces_max: int, *, rest_share: float) -> None:
+    def __init__(self, pieces_max: int) -> None:
         self._pieces_max = pieces_max
-        self._rest_share = rest_share
         self._begun = 0
         self._waiting: deque[tuple[asyncio.Future[None], int]] = deque()
 
     async def begin(self, pieces: int) -> None:
-        """Return when work of so many pieces, more than none, may be done; do it then without a wait.
+        """Return when work of so many pieces, or of none, may be done; do it then without a wait.
 
-        Work of more pieces than may begin at once is let in alone.
+        What has none counts as one. Work of more pieces than may begin at once is let in alone.
         """
         if not self._waiting and self._begun < self._pieces_max:
             self._let_in(pieces)
@@ -38,11 +37,11 @@ class Pace:
             loop = asyncio.get_running_loop()
             # Who has waited is woken in the next round of the loop, and works then.
             loop.call_soon(loop.call_soon, self._rest, loop.time())
-        self._begun += pieces
+        self._begun += max(1, pieces)
 
     def _rest(self, began_s: float) -> None:
         loop = asyncio.get_running_loop()
-        loop.call_later(self._rest_share * (loop.time() - began_s), self._go_on)
+        loop.call_later(loop.time() - began_s, self._go_on)
 
     def _go_on(self) -> None:
         self._begun = 0

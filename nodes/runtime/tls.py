@@ -354,11 +354,12 @@ def _read_peer(uris: tuple[bytes, ...], pems: tuple[bytes, ...]) -> Peer:
     identity = None
     with suppress(ValueError):
         identity = parse_identity(uri)
-    thumbprint = _encode(ssl.PEM_cert_to_DER_cert(pems[0].decode("ascii"))) if pems else ""
     if not pems:
-        return Peer(uri, identity, thumbprint, -math.inf)
-    valid_until = x509.load_pem_x509_certificate(pems[0]).not_valid_after_utc.timestamp()
-    return Peer(uri, identity, thumbprint, _valid_from(pems[0]), valid_until, pems[0])
+        return Peer(uri, identity, "", -math.inf)
+    leaf = x509.load_pem_x509_certificate(pems[0])
+    begins, ends = leaf.not_valid_before_utc.timestamp(), leaf.not_valid_after_utc.timestamp()
+    thumbprint = _encode(ssl.PEM_cert_to_DER_cert(pems[0].decode("ascii")))
+    return Peer(uri, identity, thumbprint, begins, ends, pems[0])
 
 
 def _valid_from(pem: bytes) -> float:

@@ -49,7 +49,7 @@ class Call:
         self.read = 0
         self.results = []
         self._messages = asyncio.Queue()
-        self._stream = _PaymentStream(ALICE, self.loop, Audit(), Pace(10_000, rest_share=1))
+        self._stream = _PaymentStream(ALICE, self.loop, Audit(), Pace(10_000))
         self._tasks = [asyncio.create_task(self._stream.read(self._requests())), asyncio.create_task(self._take())]
 
     async def send(self, *payments):

@@ -40,7 +40,7 @@ class Workers:
 
 @pytest.fixture
 def workers():
-    return Workers(Pace(2, rest_share=1))
+    return Workers(Pace(2))
 
 
 async def test_all_else_gets_on_between_what_may_begin_at_once(workers):
@@ -73,4 +73,4 @@ async def test_who_left_while_waiting_keeps_nobody_from_their_turn(workers):
 
 async def test_who_comes_alone_does_not_wait():
     with pytest.raises(StopIteration):
-        Pace(2, rest_share=1).begin(5).send(None)
+        Pace(2).begin(5).send(None)
