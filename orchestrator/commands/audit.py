@@ -71,7 +71,7 @@ def _look(folder: ClusterFolder, outbox: Path | None, *, is_of_files: bool) -> A
     from nodes.client import ClientError
     from orchestrator.inspection.auditing import audit_files, audit_running
     from orchestrator.inspection.cluster_state import describe_nodes
-    from orchestrator.inspection.drift import find_drift, find_lost_books
+    from orchestrator.inspection.drift import find_changes
     from orchestrator.layout.config import load
 
     config = load(folder.config)
@@ -82,7 +82,7 @@ def _look(folder: ClusterFolder, outbox: Path | None, *, is_of_files: bool) -> A
         return audit_running(config, folder, told_in)
     except ClientError as error:
         nodes = describe_nodes(folder)
-        for line in (*find_drift(config, nodes), *find_lost_books(config, folder, nodes)):
+        for line in find_changes(config, folder, nodes):
             error.add_note(line)
         raise
 

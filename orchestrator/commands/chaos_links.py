@@ -131,7 +131,7 @@ def ls(*, output: str, folder: ClusterFolder) -> None:
 def describe_faults(faults: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return a line for each fault, in columns."""
     rows = [(fault["id"], fault["text"], f"{fault['left_s']:.1f} s left", fault["owner"]) for fault in faults]
-    return format_columns(rows) if rows else []
+    return format_columns(rows)
 
 
 @click.command()

@@ -68,7 +68,7 @@ def explain(*, payment_id: str, output: str, folder: ClusterFolder) -> None:
             timeline = [{"at": _time(at_us), "who": who, "what": what} for at_us, who, what in moments]
             click.echo(json.dumps({"payment_id": payment_id, "timeline": timeline, "conclusion": sentence}))
             continue
-        for line in format_columns([(_time(at_us), who, what) for at_us, who, what in moments]) if moments else []:
+        for line in format_columns([(_time(at_us), who, what) for at_us, who, what in moments]):
             click.echo(line)
         click.echo(sentence)
 

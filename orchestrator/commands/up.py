@@ -212,9 +212,9 @@ def _show_failures(nodes: Nodes) -> None:
 
 
 def _warn_of_drift(config: ClusterConfig, folder: ClusterFolder, nodes: Nodes) -> None:
-    from orchestrator.inspection.drift import find_drift, find_lost_books
+    from orchestrator.inspection.drift import find_changes
 
-    for line in (*find_drift(config, nodes), *find_lost_books(config, folder, nodes)):
+    for line in find_changes(config, folder, nodes):
         click.echo(click.style(line, fg="yellow"), err=True)
 
 

@@ -5,10 +5,9 @@ import resource
 import shutil
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import NamedTuple
 
-from nodes.core.names import is_bank_name
+from orchestrator.inspection.drift import find_drift, find_strays
 from orchestrator.layout.accounts import AccountsMistaken, read_users
 from orchestrator.layout.config import ClusterConfig, ConfigMistaken, load
 from orchestrator.layout.files import find_half_written
@@ -148,7 +147,6 @@ def _check_ports(config: ClusterConfig, folder: ClusterFolder) -> Iterator[Findi
 
 def _check_running(config: ClusterConfig, folder: ClusterFolder) -> Iterator[Finding]:
     from orchestrator.inspection.cluster_state import describe_nodes
-    from orchestrator.inspection.drift import find_drift
 
     for line in find_drift(config, describe_nodes(folder)):
         yield Finding("configuration", "warn", *line.split(": ", 1))
@@ -171,12 +169,3 @@ def _check_leftovers(config: ClusterConfig, folder: ClusterFolder) -> Iterator[F
         yield Finding("leftovers", "warn", str(path), advice)
     if not found:
         yield Finding("leftovers", "ok", "none")
-
-
-def find_strays(config: ClusterConfig, folder: ClusterFolder) -> Iterator[Path]:
-    """Yield the books and certificates of banks that cluster.yaml does not have."""
-    for pattern, suffix in (("state/*.db", ".db"), ("certs/bank/*.crt", ".crt")):
-        for path in sorted(folder.root.glob(pattern)):
-            name = path.name.removesuffix(suffix)
-            if is_bank_name(name) and name not in config.banks:
-                yield path

@@ -1,9 +1,10 @@
 """Where the cluster that runs is not the one that cluster.yaml describes: the file was changed since `up`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-from orchestrator.inspection.checks import find_strays
+from nodes.core.names import is_bank_name
 from orchestrator.layout.config import ClusterConfig
 from orchestrator.layout.folder import ClusterFolder
 
@@ -32,6 +33,11 @@ def find_drift(config: ClusterConfig, nodes: Sequence[Mapping[str, Any]]) -> lis
     ]
 
 
+def find_changes(config: ClusterConfig, folder: ClusterFolder, nodes: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return all that `find_drift` and `find_lost_books` find."""
+    return [*find_drift(config, nodes), *find_lost_books(config, folder, nodes)]
+
+
 def find_lost_books(config: ClusterConfig, folder: ClusterFolder, nodes: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return a line for each bank that has books, does not run, and is not in cluster.yaml."""
     running = {node["name"] for node in nodes}
@@ -40,3 +46,12 @@ def find_lost_books(config: ClusterConfig, folder: ClusterFolder, nodes: Sequenc
         for path in find_strays(config, folder)
         if path.suffix == ".db" and path.stem not in running
     ]
+
+
+def find_strays(config: ClusterConfig, folder: ClusterFolder) -> Iterator[Path]:
+    """Yield the books and certificates of banks that cluster.yaml does not have."""
+    for pattern, suffix in (("state/*.db", ".db"), ("certs/bank/*.crt", ".crt")):
+        for path in sorted(folder.root.glob(pattern)):
+            name = path.name.removesuffix(suffix)
+            if is_bank_name(name) and name not in config.banks:
+                yield path

@@ -32,10 +32,9 @@ def render_text(result: Result) -> list[str]:  # noqa: PLR0911 - one return a ki
         case LoggedOut(user):
             return [f"Logged out {user}."]
         case Seen(balances):
-            lines = [f"{bank} is away; its balance is not known now." for bank in balances.unavailable_banks]
-            if balances.balances:
-                lines = [*format_columns([_show_balance(balance) for balance in balances.balances]), *lines]
-            return lines or ["No accounts."]
+            known = format_columns([_show_balance(balance) for balance in balances.balances])
+            away = [f"{bank} is away; its balance is not known now." for bank in balances.unavailable_banks]
+            return known + away or ["No accounts."]
         case Sent(item, trouble):
             return [describe_item(item, trouble)]
         case Listed(user, payments):

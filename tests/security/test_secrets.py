@@ -147,30 +147,31 @@ def test_keys_and_books_are_for_their_owner_alone(session):
             assert not mode & 0o077, f"{path.relative_to(session.cluster.folder)} has mode {mode:o}"
 
 
-def test_keys_that_others_could_read_are_closed_before_anything_is_started_and_named(session):
-    cluster = session.cluster
-    keys = sorted((cluster.folder / "certs").rglob("*.key"))
-    assert len(keys) >= 8
-    for key in keys:
-        key.chmod(0o644)
+def up_with(cluster, paths, mode):
+    """Bring the cluster up, and down again, with this mode of some paths; return all that `up` said."""
+    for path in paths:
+        path.chmod(mode)
     try:
         done = cluster.run("up")
     finally:
         cluster.run("down", expect=None)
+    return done.stdout + done.stderr
+
+
+def test_keys_that_others_could_read_are_closed_before_anything_is_started_and_named(session):
+    cluster = session.cluster
+    keys = sorted((cluster.folder / "certs").rglob("*.key"))
+    assert len(keys) >= 8
+    said = up_with(cluster, keys, 0o644)
     for key in keys:
         assert stat.S_IMODE(key.stat().st_mode) == 0o600, key.name
-        assert key.name in done.stdout + done.stderr
+        assert key.name in said
 
 
 def test_folders_that_others_could_put_files_into_are_closed_before_anything_is_started_and_named(session):
     cluster = session.cluster
     folders = [cluster.folder / "logs", cluster.folder / "state"]
-    for folder in folders:
-        folder.chmod(0o777)
-    try:
-        done = cluster.run("up")
-    finally:
-        cluster.run("down", expect=None)
+    said = up_with(cluster, folders, 0o777)
     for folder in folders:
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700, folder.name
-        assert f"{folder.name}: could be changed by others; closed" in done.stdout + done.stderr
+        assert f"{folder.name}: could be changed by others; closed" in said
